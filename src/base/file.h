@@ -1,0 +1,38 @@
+/* Files: read, map, write atomically, list. Every error names the path and what the system said. */
+#ifndef WD_BASE_FILE_H
+#define WD_BASE_FILE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+/* A whole regular file mapped read-only and shared; bytes are paged in on use. An empty file maps to n = 0. */
+typedef struct wd_mapped {
+    const uint8_t *p;
+    size_t n;
+} wd_mapped;
+WD_MUST_CHECK wd_status wd_file_map(const char *path, wd_mapped *out, wd_err *err);
+void wd_file_unmap(wd_mapped *m); /* accepts {0}, becomes {0} */
+
+/* Appends the file's bytes; WD_E_LIMIT when it holds more than max. A directory, FIFO or device is refused. */
+WD_MUST_CHECK wd_status wd_file_read(const char *path, size_t max, wd_buf *out, wd_err *err);
+
+/* Opens a regular file for reading: a descriptor the caller closes, or -1 with *err filled. */
+WD_MUST_CHECK int wd_file_open_read(const char *path, uint64_t *size, wd_err *err);
+
+/* Writes to a temporary file beside path, syncs, renames over it: after a crash or a full disk the old file or
+ * the whole new one is there, never a part. */
+WD_MUST_CHECK wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err);
+
+bool wd_file_exists(const char *path);
+bool wd_file_is_dir(const char *path);
+WD_MUST_CHECK wd_status wd_file_mkdirs(const char *path, wd_err *err); /* existing directories are fine */
+
+/* Names in a directory ("." and ".." left out), byte-sorted, NULL-terminated, in the arena. */
+WD_MUST_CHECK wd_status wd_file_list(wd_arena *a, const char *dir, char ***names, size_t *n, wd_err *err);
+
+/* "dir/name" in the arena; NULL when out of memory. */
+char *wd_path_join(wd_arena *a, const char *dir, const char *name);
+/* The part after the last '/'. */
+const char *wd_path_base(const char *path);
+
+#endif

@@ -1,0 +1,31 @@
+/* A fixed team of threads for data-parallel loops.
+ *
+ * wd_pool_run splits nothing itself: fn is called once per worker with its index, the caller being worker 0, and
+ * returns when all are done. Workers spin briefly, then sleep. One loop at a time: a pool belongs to one caller
+ * thread. Creating 1 thread creates none.
+ */
+#ifndef WD_BASE_POOL_H
+#define WD_BASE_POOL_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+typedef struct wd_pool wd_pool;
+
+/* n_thread 0: one per core the process may run on. */
+WD_MUST_CHECK wd_status wd_pool_create(unsigned n_thread, wd_pool **out, wd_err *err);
+void wd_pool_destroy(wd_pool *p); /* accepts NULL */
+unsigned wd_pool_size(const wd_pool *p); /* 1 for NULL */
+
+typedef void (*wd_pool_fn)(void *arg, unsigned worker, unsigned n_worker);
+/* A NULL pool runs fn(arg, 0, 1) here. */
+void wd_pool_run(wd_pool *p, wd_pool_fn fn, void *arg);
+
+/* Contiguous share of n items for a worker, in multiples of grain: [*first, *last). */
+void wd_pool_share(size_t n, size_t grain, unsigned worker, unsigned n_worker, size_t *first, size_t *last);
+
+/* Cores this process may run on (sched_getaffinity), >= 1. */
+unsigned wd_cpu_count(void);
+
+#endif

@@ -1,0 +1,39 @@
+/* A checkpoint directory in Hugging Face layout: named tensors, memory-mapped and used in place.
+ *
+ * Names are the published ones of spec sections 2.2 to 2.4, normalised when the checkpoint was opened:
+ * "model.language_model.layers.0..." and "model.layers.0..." both answer to "layers.0...", the tower to
+ * "visual...", the head to "lm_head.weight".
+ */
+#ifndef WD_WEIGHTS_WEIGHTS_H
+#define WD_WEIGHTS_WEIGHTS_H
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "tensor/tensor.h"
+#include "weights/config.h"
+
+typedef struct wd_weights wd_weights;
+
+/* Opens model.safetensors or the shards that model.safetensors.index.json names. Checks every header whole
+ * (spec 2.1): doubled names, overlaps, holes, truncation, sizes. */
+WD_MUST_CHECK wd_status wd_weights_open(const char *dir, wd_weights **out, wd_err *err);
+void wd_weights_close(wd_weights *w); /* accepts NULL; every tensor view dies */
+
+/* The tensor `name` with exactly this shape and a floating dtype. FP8 weights come with their scales.
+ *   WD_E_NOT_FOUND   no such tensor: names file and tensor
+ *   WD_E_INVALID     another shape or dtype: names both */
+WD_MUST_CHECK wd_status wd_weights_get(wd_weights *w, const char *name, const size_t *dim, uint32_t n_dim,
+                                       wd_tensor *out, wd_err *err);
+/* Present at all? Does not count as fetched. *out (may be NULL) gets its real shape. */
+bool wd_weights_find(const wd_weights *w, const char *name, wd_tensor *out);
+
+size_t wd_weights_count(const wd_weights *w);
+/* The i-th tensor: normalised name, the name in the file, the file, the view, and whether it was fetched. */
+void wd_weights_at(const wd_weights *w, size_t i, const char **name, const char **stored_name, const char **file,
+                   wd_tensor *t, bool *fetched);
+size_t wd_weights_mapped_bytes(const wd_weights *w);
+
+/* BLAKE2b-256 over config.json, the index and every byte of the shards, in name order. Reads everything. */
+WD_MUST_CHECK wd_status wd_weights_digest(const wd_weights *w, wd_digest *out, wd_err *err);
+
+#endif
