@@ -1,0 +1,57 @@
+/* The paged KV cache: keys and values of one sequence each, in pages taken from a pool.
+ *
+ * A page holds page_len tokens of all layers: [n_layer][2][n_kv_head][page_len][head_dim], [0] keys, [1]
+ * values. Pages are taken when tokens come and given back when they go, so memory is the used context,
+ * rounded up to a page. Not thread-safe: a pool and its sequences belong to one thread.
+ */
+#ifndef WD_MODEL_KV_H
+#define WD_MODEL_KV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "tensor/dtype.h"
+
+typedef struct wd_kv_pool wd_kv_pool;
+typedef struct wd_kv wd_kv;
+
+typedef struct wd_kv_opts {
+    uint32_t n_layer, n_kv_head, head_dim; /* of the model: wd_model_kv_opts() */
+    wd_dtype dtype;                        /* F32 or BF16 */
+    uint32_t page_len;                     /* tokens per page, a multiple of 16      default 64 */
+    uint32_t max_len; /* tokens of one sequence at most         default the model's max_pos */
+    size_t max_bytes; /* all pages of the pool, 0: no limit     default 0 */
+} wd_kv_opts;
+
+/* WD_E_USAGE for a page_len that is not a multiple of 16 or a dtype that is neither F32 nor BF16. */
+WD_MUST_CHECK wd_status wd_kv_pool_create(const wd_kv_opts *o, wd_kv_pool **out, wd_err *err);
+/* Accepts NULL. Its sequences must be gone. */
+void wd_kv_pool_destroy(wd_kv_pool *p);
+const wd_kv_opts *wd_kv_pool_opts(const wd_kv_pool *p);
+size_t wd_kv_pool_bytes(const wd_kv_pool *p); /* held now: pages in use and pages kept for reuse */
+size_t wd_kv_page_bytes(const wd_kv_opts *o);
+
+/* An empty sequence. */
+WD_MUST_CHECK wd_status wd_kv_create(wd_kv_pool *p, wd_kv **out, wd_err *err);
+void wd_kv_destroy(wd_kv *kv); /* accepts NULL; pages go back to the pool */
+
+size_t wd_kv_len(const wd_kv *kv); /* tokens kept */
+uint32_t wd_kv_max_len(const wd_kv *kv);
+/* Position of the token at sequence index n is n + rope_delta on all axes (spec section 4.2); 0 at first. It
+ * is kept here because it lives and dies with the cached tokens; wd_kv_truncate leaves it alone. */
+int32_t wd_kv_rope_delta(const wd_kv *kv);
+void wd_kv_set_rope_delta(wd_kv *kv, int32_t delta);
+
+/* Room for n more tokens. WD_E_LIMIT when max_len or the pool's bytes would be passed, WD_E_NOMEM; then
+ * nothing has changed. */
+WD_MUST_CHECK wd_status wd_kv_reserve(wd_kv *kv, size_t n, wd_err *err);
+/* n tokens of the reserved room have been written in every layer. */
+void wd_kv_commit(wd_kv *kv, size_t n);
+/* Forgets all tokens from index len on; len <= wd_kv_len(). Pages that hold nothing any more go back. */
+void wd_kv_truncate(wd_kv *kv, size_t len);
+
+/* The pages of one layer as the operators want them; valid until the next call on kv. */
+void *const *wd_kv_layer(wd_kv *kv, uint32_t layer);
+
+#endif
