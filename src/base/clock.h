@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-uint64_t wd_clock_ns(void);  /* monotonic */
-double wd_clock_s(void);     /* monotonic, seconds */
+uint64_t wd_clock_ns(void); /* monotonic */
+double wd_clock_s(void);    /* monotonic, seconds */
 /* UTC as 2026-01-31T23:59:59Z, 20 bytes and NUL. */
 void wd_clock_iso8601(char out[21]);
 

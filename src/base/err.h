@@ -34,7 +34,8 @@ typedef struct wd_err {
 } wd_err;
 
 /* Fills *err (may be NULL) and returns code. Control bytes in the text become '?'. */
-wd_status wd_err_set(wd_err *err, wd_status code, const char *file, int line, const char *fmt, ...) WD_PRINTF(5, 6);
+wd_status wd_err_set(wd_err *err, wd_status code, const char *file, int line, const char *fmt, ...)
+    WD_PRINTF(5, 6);
 
 /* Stable lower-case name, e.g. "corrupt"; for --json and programs. */
 const char *wd_status_name(wd_status st);
@@ -43,18 +44,18 @@ const char *wd_status_name(wd_status st);
 int wd_status_exit(wd_status st);
 
 #define WD_FAIL(err, code, ...) wd_err_set((err), (code), __FILE__, __LINE__, __VA_ARGS__)
-#define WD_TRY(expr)                                                                                                   \
-    do {                                                                                                               \
-        wd_status st_ = (expr);                                                                                        \
-        if (st_)                                                                                                       \
-            return st_;                                                                                                \
+#define WD_TRY(expr)            \
+    do {                        \
+        wd_status st_ = (expr); \
+        if (st_)                \
+            return st_;         \
     } while (0)
 
 /* Stays in release builds and stops the process: only for isolation (a page or arena of another owner). */
-#define WD_BUG_IF(cond)                                                                                                \
-    do {                                                                                                               \
-        if (WD_UNLIKELY(cond))                                                                                         \
-            wd_bug(#cond, __FILE__, __LINE__);                                                                         \
+#define WD_BUG_IF(cond)                        \
+    do {                                       \
+        if (WD_UNLIKELY(cond))                 \
+            wd_bug(#cond, __FILE__, __LINE__); \
     } while (0)
 WD_NORETURN void wd_bug(const char *what, const char *file, int line);
 

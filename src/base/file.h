@@ -5,7 +5,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-/* A whole regular file mapped read-only and shared; bytes are paged in on use. An empty file maps to n = 0. */
+/* A whole regular file mapped read-only and shared; bytes are paged in on use. An empty file maps to n = 0.
+ */
 typedef struct wd_mapped {
     const uint8_t *p;
     size_t n;
@@ -13,14 +14,15 @@ typedef struct wd_mapped {
 WD_MUST_CHECK wd_status wd_file_map(const char *path, wd_mapped *out, wd_err *err);
 void wd_file_unmap(wd_mapped *m); /* accepts {0}, becomes {0} */
 
-/* Appends the file's bytes; WD_E_LIMIT when it holds more than max. A directory, FIFO or device is refused. */
+/* Appends the file's bytes; WD_E_LIMIT when it holds more than max. A directory, FIFO or device is refused.
+ */
 WD_MUST_CHECK wd_status wd_file_read(const char *path, size_t max, wd_buf *out, wd_err *err);
 
 /* Opens a regular file for reading: a descriptor the caller closes, or -1 with *err filled. */
 WD_MUST_CHECK int wd_file_open_read(const char *path, uint64_t *size, wd_err *err);
 
-/* Writes to a temporary file beside path, syncs, renames over it: after a crash or a full disk the old file or
- * the whole new one is there, never a part. */
+/* Writes to a temporary file beside path, syncs, renames over it: after a crash or a full disk the old file
+ * or the whole new one is there, never a part. */
 WD_MUST_CHECK wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err);
 
 bool wd_file_exists(const char *path);

@@ -16,23 +16,26 @@ WD_MUST_CHECK wd_status wd_json_parse(wd_span text, const char *where, json_t **
 WD_MUST_CHECK wd_status wd_json_read_file(const char *path, size_t max_bytes, json_t **out, wd_err *err);
 
 /* A member. An absent or null member gives the default (WD_OK) where there is one; wd_json_need_* fail with
- * "WHERE: KEY is missing". A wrong type or a number out of [min, max] is WD_E_INVALID naming key and value. */
-WD_MUST_CHECK wd_status wd_json_int(const json_t *o, const char *where, const char *key, int64_t min, int64_t max,
-                                    int64_t def, int64_t *out, wd_err *err);
+ * "WHERE: KEY is missing". A wrong type or a number out of [min, max] is WD_E_INVALID naming key and value.
+ */
+WD_MUST_CHECK wd_status wd_json_int(const json_t *o, const char *where, const char *key, int64_t min,
+                                    int64_t max, int64_t def, int64_t *out, wd_err *err);
 WD_MUST_CHECK wd_status wd_json_need_int(const json_t *o, const char *where, const char *key, int64_t min,
                                          int64_t max, int64_t *out, wd_err *err);
-WD_MUST_CHECK wd_status wd_json_num(const json_t *o, const char *where, const char *key, double min, double max,
-                                    double def, double *out, wd_err *err);
+WD_MUST_CHECK wd_status wd_json_num(const json_t *o, const char *where, const char *key, double min,
+                                    double max, double def, double *out, wd_err *err);
 WD_MUST_CHECK wd_status wd_json_bool(const json_t *o, const char *where, const char *key, bool def, bool *out,
                                      wd_err *err);
 /* *out points into the document; NULL when absent. */
 WD_MUST_CHECK wd_status wd_json_str(const json_t *o, const char *where, const char *key, const char **out,
                                     wd_err *err);
-WD_MUST_CHECK wd_status wd_json_need_str(const json_t *o, const char *where, const char *key, const char **out,
-                                         wd_err *err);
+WD_MUST_CHECK wd_status wd_json_need_str(const json_t *o, const char *where, const char *key,
+                                         const char **out, wd_err *err);
 /* Borrowed object or array, NULL when absent. */
-WD_MUST_CHECK wd_status wd_json_obj(const json_t *o, const char *where, const char *key, json_t **out, wd_err *err);
-WD_MUST_CHECK wd_status wd_json_arr(const json_t *o, const char *where, const char *key, json_t **out, wd_err *err);
+WD_MUST_CHECK wd_status wd_json_obj(const json_t *o, const char *where, const char *key, json_t **out,
+                                    wd_err *err);
+WD_MUST_CHECK wd_status wd_json_arr(const json_t *o, const char *where, const char *key, json_t **out,
+                                    wd_err *err);
 
 /* Appends the value. flags as json_dumpb (JSON_COMPACT, JSON_INDENT(n), ...); insertion order is kept. */
 WD_MUST_CHECK wd_status wd_json_write(const json_t *v, size_t flags, wd_buf *out, wd_err *err);

@@ -1,4 +1,5 @@
-/* The log: one line "level module message" on stderr. Our own ids and counts only, never PHI or prompt text. */
+/* The log: one line "level module message" on stderr. Our own ids and counts only, never PHI or prompt text.
+ */
 #ifndef WD_BASE_LOG_H
 #define WD_BASE_LOG_H
 

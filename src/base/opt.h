@@ -4,13 +4,14 @@
  *       { "model", 'm', WD_OPT_STR, AT(model), NULL, 0, 0, "model directory" },
  *   };
  *
- * `--name value`, `--name=value`, `-x value`; booleans are `--name` and `--no-name`. Precedence: command line,
- * then the config file's [section] (the command's name, then [ward]), then the default.
+ * `--name value`, `--name=value`, `-x value`; booleans are `--name` and `--no-name`. Precedence: command
+ * line, then the config file's [section] (the command's name, then [ward]), then the default.
  */
 #ifndef WD_BASE_OPT_H
 #define WD_BASE_OPT_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 typedef enum wd_opt_type {
     WD_OPT_STR,  /* const char *            */
@@ -29,7 +30,7 @@ typedef struct wd_opt {
     const char *name; /* long flag and config key */
     char flag;        /* short flag or 0 */
     wd_opt_type type;
-    size_t offset; /* of the field in the options struct */
+    size_t offset;   /* of the field in the options struct */
     const char *def; /* as text; NULL: zero / empty */
     double min, max; /* for INT and NUM; both 0: no limits */
     const char *help;
@@ -41,12 +42,14 @@ typedef struct wd_opt_table {
     size_t n;
 } wd_opt_table;
 
-/* Fills *target (the struct that the offsets speak of). Operands (arguments that are no options, and all after
- * "--") go to *rest in order. config_path NULL: $WARD_CONFIG, else ./ward.ini, else ~/.config/ward/ward.ini, each
- * only if it exists; a given one must exist. Strings live in the arena. WD_E_USAGE names the option at fault and
- * suggests a near one. argv holds no program name. */
-WD_MUST_CHECK wd_status wd_opt_parse(const wd_opt_table *t, int argc, char *const *argv, const char *config_path,
-                                     wd_arena *a, void *target, wd_opt_list *rest, wd_err *err);
+/* Fills *target (the struct that the offsets speak of). Operands (arguments that are no options, and all
+ * after
+ * "--") go to *rest in order. config_path NULL: $WARD_CONFIG, else ./ward.ini, else ~/.config/ward/ward.ini,
+ * each only if it exists; a given one must exist. Strings live in the arena. WD_E_USAGE names the option at
+ * fault and suggests a near one. argv holds no program name. */
+WD_MUST_CHECK wd_status wd_opt_parse(const wd_opt_table *t, int argc, const char *const *argv,
+                                     const char *config_path, wd_arena *a, void *target, wd_opt_list *rest,
+                                     wd_err *err);
 
 /* The options part of a help page. */
 void wd_opt_help(const wd_opt_table *t, wd_buf *out);

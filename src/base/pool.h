@@ -1,21 +1,22 @@
 /* A fixed team of threads for data-parallel loops.
  *
- * wd_pool_run splits nothing itself: fn is called once per worker with its index, the caller being worker 0, and
- * returns when all are done. Workers spin briefly, then sleep. One loop at a time: a pool belongs to one caller
- * thread. Creating 1 thread creates none.
+ * wd_pool_run splits nothing itself: fn is called once per worker with its index, the caller being worker 0,
+ * and returns when all are done. Workers spin briefly, then sleep. One loop at a time: a pool belongs to one
+ * caller thread. Creating 1 thread creates none.
  */
 #ifndef WD_BASE_POOL_H
 #define WD_BASE_POOL_H
 
-#include "base/err.h"
-
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 typedef struct wd_pool wd_pool;
 
 /* n_thread 0: one per core the process may run on. */
 WD_MUST_CHECK wd_status wd_pool_create(unsigned n_thread, wd_pool **out, wd_err *err);
-void wd_pool_destroy(wd_pool *p); /* accepts NULL */
+void wd_pool_destroy(wd_pool *p);        /* accepts NULL */
 unsigned wd_pool_size(const wd_pool *p); /* 1 for NULL */
 
 typedef void (*wd_pool_fn)(void *arg, unsigned worker, unsigned n_worker);

@@ -1,0 +1,183 @@
+/* A team of threads.
+ *
+ * A loop is announced by raising `round`; each worker runs it and counts `left` down; the caller runs its own
+ * share and waits for zero. Both waits spin for a while, because the loops of a decode step follow each other
+ * within microseconds, and then sleep on a condition variable.
+ *
+ * Invariants
+ *   1. fn and arg change only while left == 0 and are published by the release store of round.
+ *   2. A worker that sleeps has announced it under mu; whoever wakes it takes mu, so no wake-up is lost.
+ */
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define SPIN_NS 50000u
+
+typedef struct member {
+    struct wd_pool *pool;
+    unsigned index;
+    pthread_t thread;
+} member;
+
+struct wd_pool {
+    unsigned n;
+    wd_pool_fn fn; /* set by the caller before round */
+    void *arg;
+    WD_ALIGNED(64) atomic_uint round;
+    WD_ALIGNED(64) atomic_uint left;
+    atomic_bool quit;
+    pthread_mutex_t mu;
+    pthread_cond_t work, done;
+    unsigned n_started; /* threads that exist, for destroy */
+    member members[];   /* [n]; 0 is the caller and has no thread */
+};
+
+unsigned wd_cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return (unsigned)CPU_COUNT(&set);
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (unsigned)n : 1;
+}
+
+static void relax(void)
+{
+#if WD_ARCH_X86_64
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Spins until *v differs from (or equals) `value`; false when the time is up. */
+static bool spin_until(atomic_uint *v, unsigned value, bool equal)
+{
+    const uint64_t start = wd_clock_ns();
+    do {
+        for (int i = 0; i < 64; i++) {
+            if ((atomic_load_explicit(v, memory_order_acquire) == value) == equal)
+                return true;
+            relax();
+        }
+    } while (wd_clock_ns() - start < SPIN_NS);
+    return false;
+}
+
+static void wait_until(wd_pool *p, atomic_uint *v, unsigned value, bool equal, pthread_cond_t *cond)
+{
+    if (spin_until(v, value, equal))
+        return;
+    pthread_mutex_lock(&p->mu);
+    while ((atomic_load_explicit(v, memory_order_acquire) == value) != equal)
+        pthread_cond_wait(cond, &p->mu);
+    pthread_mutex_unlock(&p->mu);
+}
+
+static void *worker(void *arg)
+{
+    const member *m = arg;
+    wd_pool *p = m->pool;
+    for (unsigned round = 0;; round++) {
+        wait_until(p, &p->round, round, false, &p->work);
+        if (atomic_load_explicit(&p->quit, memory_order_acquire))
+            return NULL;
+        p->fn(p->arg, m->index, p->n);
+        if (atomic_fetch_sub_explicit(&p->left, 1, memory_order_acq_rel) == 1) {
+            pthread_mutex_lock(&p->mu);
+            pthread_cond_signal(&p->done);
+            pthread_mutex_unlock(&p->mu);
+        }
+    }
+}
+
+static void announce(wd_pool *p)
+{
+    pthread_mutex_lock(&p->mu);
+    atomic_fetch_add_explicit(&p->round, 1, memory_order_release);
+    pthread_cond_broadcast(&p->work);
+    pthread_mutex_unlock(&p->mu);
+}
+
+wd_status wd_pool_create(unsigned n_thread, wd_pool **out, wd_err *err)
+{
+    *out = NULL;
+    const unsigned n = n_thread ? n_thread : wd_cpu_count();
+    if (n > 1024)
+        return WD_FAIL(err, WD_E_USAGE, "threads: %u, expected at most 1024", n);
+    wd_pool *p = wd_alloc_aligned(1, sizeof *p + n * sizeof p->members[0]);
+    if (!p)
+        return WD_FAIL(err, WD_E_NOMEM, "thread pool: no memory");
+    memset(p, 0, sizeof *p + n * sizeof p->members[0]);
+    p->n = n;
+    p->n_started = 1;
+    pthread_mutex_init(&p->mu, NULL);
+    pthread_cond_init(&p->work, NULL);
+    pthread_cond_init(&p->done, NULL);
+
+    /* Workers leave signals to the threads that know what to do with them. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (; p->n_started < n; p->n_started++) {
+        member *m = &p->members[p->n_started];
+        *m = (member){ .pool = p, .index = p->n_started };
+        if (pthread_create(&m->thread, NULL, worker, m) != 0)
+            break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (p->n_started < n) {
+        wd_pool_destroy(p);
+        return WD_FAIL(err, WD_E_NOMEM, "thread pool: the system refused thread %u of %u", p->n_started + 1,
+                       n);
+    }
+    *out = p;
+    return WD_OK;
+}
+
+void wd_pool_destroy(wd_pool *p)
+{
+    if (!p)
+        return;
+    atomic_store_explicit(&p->quit, true, memory_order_release);
+    announce(p);
+    for (unsigned i = 1; i < p->n_started; i++)
+        pthread_join(p->members[i].thread, NULL);
+    pthread_cond_destroy(&p->done);
+    pthread_cond_destroy(&p->work);
+    pthread_mutex_destroy(&p->mu);
+    wd_free(p);
+}
+
+unsigned wd_pool_size(const wd_pool *p)
+{
+    return p ? p->n : 1;
+}
+
+void wd_pool_run(wd_pool *p, wd_pool_fn fn, void *arg)
+{
+    if (!p || p->n == 1) {
+        fn(arg, 0, 1);
+        return;
+    }
+    p->fn = fn;
+    p->arg = arg;
+    atomic_store_explicit(&p->left, p->n - 1, memory_order_relaxed);
+    announce(p);
+    fn(arg, 0, p->n);
+    wait_until(p, &p->left, 0, true, &p->done);
+}
+
+void wd_pool_share(size_t n, size_t grain, unsigned worker_i, unsigned n_worker, size_t *first, size_t *last)
+{
+    const size_t pieces = (n + grain - 1) / grain;
+    *first = WD_MIN(n, pieces * worker_i / n_worker * grain);
+    *last = WD_MIN(n, pieces * (worker_i + 1) / n_worker * grain);
+}

@@ -1,0 +1,223 @@
+/* Files, JSON, arenas, threads: what touches the system. */
+#include "support/test.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/pool.h"
+#include "base/rand.h"
+
+static void a_failed_write_leaves_the_old_file_whole(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir(), path[600];
+    snprintf(path, sizeof path, "%s/report.json", dir);
+    assert_ok(wd_file_write(path, WD_SPAN_LIT("old"), &err));
+    uint64_t nth = 1;
+    for (;; nth++) {
+        wd_inject_failure(nth);
+        const wd_status st = wd_file_write(path, WD_SPAN_LIT("newer"), NULL);
+        const bool injected = wd_inject_failure(0) >= nth;
+        wd_buf b = { 0 };
+        assert_ok(wd_file_read(path, 100, &b, &err));
+        assert_string_equal((char *)b.p, st ? "old" : "newer");
+        wd_buf_free(&b);
+        wd_arena *a = wd_arena_create(1 << 16, false);
+        char **names;
+        size_t n;
+        assert_ok(wd_file_list(a, dir, &names, &n, &err));
+        assert_int_equal(n, 1); /* no temporary file stays behind */
+        wd_arena_destroy(a);
+        if (!injected)
+            break;
+        assert_int_not_equal(st, WD_OK);
+    }
+    assert_true(nth > 3);
+    test_rm_dir(dir);
+}
+
+static void odd_files_are_refused_by_name(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir(), path[600];
+    wd_mapped m;
+    wd_buf b = { 0 };
+    assert_fails(wd_file_map(dir, &m, &err), WD_E_INVALID, "is a directory");
+    snprintf(path, sizeof path, "%s/none", dir);
+    assert_fails(wd_file_map(path, &m, &err), WD_E_NOT_FOUND, "none: cannot open");
+    snprintf(path, sizeof path, "%s/fifo", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_fails(wd_file_read(path, 10, &b, &err), WD_E_INVALID, "not a regular file");
+    test_write(dir, "big", "0123456789", 10);
+    snprintf(path, sizeof path, "%s/big", dir);
+    assert_fails(wd_file_read(path, 9, &b, &err), WD_E_LIMIT, "expected at most 9");
+    test_write(dir, "empty", "", 0);
+    snprintf(path, sizeof path, "%s/empty", dir);
+    assert_ok(wd_file_map(path, &m, &err));
+    assert_int_equal(m.n, 0);
+    test_rm_dir(dir);
+}
+
+static void json_getters_name_the_field_and_what_was_expected(void **state)
+{
+    (void)state;
+    json_t *v;
+    int64_t i;
+    bool yes;
+    assert_ok(wd_json_parse(WD_SPAN_LIT("{\"a\": 5, \"b\": \"x\", \"n\": null}"), "t.json", &v, &err));
+    assert_ok(wd_json_need_int(v, "t.json", "a", 0, 10, &i, &err));
+    assert_int_equal(i, 5);
+    assert_fails(wd_json_need_int(v, "t.json", "a", 0, 4, &i, &err), WD_E_INVALID, "a is 5, expected 0 to 4");
+    assert_fails(wd_json_need_int(v, "t.json", "b", 0, 4, &i, &err), WD_E_INVALID,
+                 "b is a string, expected an integer");
+    assert_fails(wd_json_need_int(v, "t.json", "n", 0, 4, &i, &err), WD_E_INVALID, "n is missing");
+    assert_fails(wd_json_bool(v, "t.json", "a", true, &yes, &err), WD_E_INVALID, "expected true or false");
+    json_decref(v);
+    assert_fails(wd_json_parse(WD_SPAN_LIT("{\"a\":1,\"a\":2}"), "t.json", &v, &err), WD_E_CORRUPT,
+                 "duplicate");
+    assert_fails(wd_json_parse(WD_SPAN_LIT("{} x"), "t.json", &v, &err), WD_E_CORRUPT,
+                 "t.json: not valid JSON");
+    wd_buf deep = { 0 };
+    for (int k = 0; k < 100000; k++)
+        wd_buf_char(&deep, '[');
+    assert_fails(wd_json_parse(wd_buf_view(&deep), "t.json", &v, &err), WD_E_CORRUPT, "depth");
+    wd_buf_free(&deep);
+}
+
+static void count_down(void *arg)
+{
+    int *order = arg;
+    *order = *order * 10 + 1;
+}
+
+static void arena_runs_deferred_calls_and_keeps_its_limit(void **state)
+{
+    (void)state;
+    wd_arena *a = wd_arena_create(4096, true);
+    int order = 0;
+    assert_int_equal(wd_arena_defer(a, count_down, &order), WD_OK);
+    uint8_t *p = wd_arena_alloc(a, 100, 1);
+    assert_non_null(p);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(p[i], 0);
+    assert_int_equal((uintptr_t)p % 16, 0);
+    assert_null(wd_arena_alloc(a, 5000, 1));
+    assert_null(wd_arena_alloc(a, SIZE_MAX / 2, 4));
+    wd_arena_reset(a);
+    assert_int_equal(order, 1);
+    assert_int_equal(wd_arena_used(a), 0);
+    assert_string_equal(wd_arena_printf(a, "%d-%s", 7, "x"), "7-x");
+    wd_arena_destroy(a);
+}
+
+typedef struct sum_job {
+    size_t n;
+    atomic_size_t total, calls;
+} sum_job;
+
+static void sum_share(void *arg, unsigned worker, unsigned n_worker)
+{
+    sum_job *j = arg;
+    size_t first, last, s = 0;
+    wd_pool_share(j->n, 3, worker, n_worker, &first, &last);
+    for (size_t i = first; i < last; i++)
+        s += i;
+    atomic_fetch_add(&j->total, s);
+    atomic_fetch_add(&j->calls, 1);
+}
+
+static void pool_covers_every_item_once_for_many_rounds(void **state)
+{
+    (void)state;
+    for (unsigned n_thread = 1; n_thread <= 5; n_thread++) {
+        wd_pool *p;
+        assert_ok(wd_pool_create(n_thread, &p, &err));
+        for (size_t n = 0; n < 500; n++) {
+            sum_job j = { .n = n };
+            wd_pool_run(p, sum_share, &j);
+            assert_int_equal(j.total, n ? n * (n - 1) / 2 : 0);
+            assert_int_equal(j.calls, n_thread);
+            if (n % 100 == 99)
+                usleep(200); /* let the workers fall asleep */
+        }
+        wd_pool_destroy(p);
+    }
+}
+
+static void random_numbers_repeat_and_are_level(void **state)
+{
+    (void)state;
+    wd_rand a, b;
+    wd_rand_init(&a, 42);
+    wd_rand_init(&b, 42);
+    size_t count[7] = { 0 };
+    double sum = 0, sum2 = 0;
+    for (int i = 0; i < 70000; i++) {
+        const uint64_t v = wd_rand_below(&a, 7);
+        assert_int_equal(v, wd_rand_below(&b, 7));
+        count[v]++;
+        const double z = wd_rand_normal(&a);
+        assert_true(z == wd_rand_normal(&b));
+        sum += z;
+        sum2 += z * z;
+    }
+    for (int i = 0; i < 7; i++)
+        assert_in_range(count[i], 9500, 10500);
+    assert_true(sum / 70000 < 0.02 && sum / 70000 > -0.02 && sum2 / 70000 > 0.97 && sum2 / 70000 < 1.03);
+}
+
+/* RFC 7693's algorithm with 32 bytes of output; value from Python's hashlib.blake2b(b"abc", digest_size=32).
+ */
+static void digest_is_blake2b_256(void **state)
+{
+    (void)state;
+    static const char want[] = "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319";
+    wd_digest d;
+    char hex[65];
+    wd_digest_of(WD_SPAN_LIT("abc"), &d);
+    wd_digest_hex(&d, hex);
+    assert_string_equal(hex, want);
+    wd_digester *g = wd_digester_create();
+    wd_digester_add(g, WD_SPAN_LIT("a"));
+    wd_digester_add(g, WD_SPAN_LIT("bc"));
+    wd_digester_end(g, &d);
+    wd_digest_hex(&d, hex);
+    assert_string_equal(hex, want);
+}
+
+static void error_text_is_one_line_and_whole_characters(void **state)
+{
+    (void)state;
+    wd_err err;
+    char long_text[1000];
+    memset(long_text, 'x', sizeof long_text);
+    memcpy(long_text + WD_ERR_TEXT_MAX - 3, "\xe4\xb8\xad", 4);
+    assert_int_equal(WD_FAIL(&err, WD_E_INVALID, "%s", long_text), WD_E_INVALID);
+    assert_int_equal(strlen(err.text), WD_ERR_TEXT_MAX - 3);
+    (void)WD_FAIL(&err, WD_E_IO, "a\nb\x1b[0m");
+    assert_string_equal(err.text, "a?b?[0m");
+    (void)WD_FAIL(&err, WD_E_IO, "again: %s", err.text); /* its own text as an argument */
+    assert_string_equal(err.text, "again: a?b?[0m");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failed_write_leaves_the_old_file_whole),
+        cmocka_unit_test(odd_files_are_refused_by_name),
+        cmocka_unit_test(json_getters_name_the_field_and_what_was_expected),
+        cmocka_unit_test(arena_runs_deferred_calls_and_keeps_its_limit),
+        cmocka_unit_test(pool_covers_every_item_once_for_many_rounds),
+        cmocka_unit_test(random_numbers_repeat_and_are_level),
+        cmocka_unit_test(digest_is_blake2b_256),
+        cmocka_unit_test(error_text_is_one_line_and_whole_characters),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
