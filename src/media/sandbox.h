@@ -16,11 +16,11 @@
 #include "base/buf.h"
 
 typedef enum wd_decoder_id {
-    WD_DECODER_IMAGE,       /* media/image.h  */
-    WD_DECODER_VIDEO,       /* media/video.h  */
-    WD_DECODER_DICOM,       /* media/dicom.h  */
-    WD_DECODER_ARCHIVE,     /* media/archive.h */
-    WD_DECODER_TEST,        /* misbehaves on request: tests only */
+    WD_DECODER_IMAGE,   /* media/image.h  */
+    WD_DECODER_VIDEO,   /* media/video.h  */
+    WD_DECODER_DICOM,   /* media/dicom.h  */
+    WD_DECODER_ARCHIVE, /* media/archive.h */
+    WD_DECODER_TEST,    /* misbehaves on request: tests only */
     WD_DECODER_COUNT
 } wd_decoder_id;
 
@@ -50,10 +50,10 @@ typedef struct wd_sandbox_limits {
     uint64_t output_bytes; /* sum of all messages                  default 8 GiB   */
     size_t message_bytes;  /* one message                          default 1 GiB   */
 } wd_sandbox_limits;
-#define WD_SANDBOX_LIMITS_DEFAULT                                                                                      \
-    ((wd_sandbox_limits){ .memory_bytes = (size_t)2 << 30,                                                             \
-                          .timeout_ms = 60000,                                                                         \
-                          .output_bytes = (uint64_t)8 << 30,                                                           \
+#define WD_SANDBOX_LIMITS_DEFAULT                            \
+    ((wd_sandbox_limits){ .memory_bytes = (size_t)2 << 30,   \
+                          .timeout_ms = 60000,               \
+                          .output_bytes = (uint64_t)8 << 30, \
                           .message_bytes = (size_t)1 << 30 })
 
 /* Call first thing in main(), before any thread and before reading any secret. Idempotent. */

@@ -1,0 +1,17 @@
+/* Which decoder answers to which id. A worker can run these functions and nothing else. */
+#include "media/decoders.h"
+
+#include "media/decode_test.h"
+
+static const wd_decoder decoders[WD_DECODER_COUNT] = {
+    [WD_DECODER_IMAGE] = { .name = "image" },
+    [WD_DECODER_VIDEO] = { .name = "video" },
+    [WD_DECODER_DICOM] = { .name = "DICOM" },
+    [WD_DECODER_ARCHIVE] = { .name = "archive" },
+    [WD_DECODER_TEST] = { .name = "test", .decode = wd_decode_test },
+};
+
+const wd_decoder *wd_decoder_get(uint32_t id)
+{
+    return id < WD_DECODER_COUNT ? &decoders[id] : NULL;
+}
