@@ -20,13 +20,13 @@ typedef uint16_t wd_bf16;
 typedef uint16_t wd_f16;
 typedef uint8_t wd_f8;
 
-size_t wd_dtype_bytes(wd_dtype t);        /* of one element */
-const char *wd_dtype_name(wd_dtype t);    /* as safetensors spells it: "BF16" */
+size_t wd_dtype_bytes(wd_dtype t);     /* of one element */
+const char *wd_dtype_name(wd_dtype t); /* as safetensors spells it: "BF16" */
 
 float wd_bf16_to_f32(wd_bf16 v);
 wd_bf16 wd_f32_to_bf16(float v); /* round to nearest even; NaN stays a quiet NaN */
 float wd_f16_to_f32(wd_f16 v);
-wd_f16 wd_f32_to_f16(float v);   /* round to nearest even, overflow to infinity */
+wd_f16 wd_f32_to_f16(float v); /* round to nearest even, overflow to infinity */
 float wd_f8_to_f32(wd_f8 v);
 
 #endif

@@ -25,15 +25,15 @@ typedef enum wd_act { WD_ACT_NONE, WD_ACT_SILU, WD_ACT_GELU_TANH, WD_ACT_GELU_ER
 
 /* y = act(x Wᵀ + b) (+ residual) */
 typedef struct wd_linear {
-    wd_tensor w;     /* [n_out][n_in], or [n_in][n_out] when in_out; F32, F16, BF16 or F8_E4M3 */
-    wd_tensor b;     /* [n_out], F32, F16 or BF16; data NULL: none */
-    bool in_out;     /* the published orientation of fused experts: y = x W */
+    wd_tensor w; /* [n_out][n_in], or [n_in][n_out] when in_out; F32, F16, BF16 or F8_E4M3 */
+    wd_tensor b; /* [n_out], F32, F16 or BF16; data NULL: none */
+    bool in_out; /* the published orientation of fused experts: y = x W */
 } wd_linear;
 
 typedef struct wd_linear_args {
-    float *y;              /* [n][y_stride], n_out columns written */
-    const float *x;        /* [n][x_stride] */
-    const float *residual; /* [n][y_stride] added after act, may be y itself; NULL: none */
+    float *y;                     /* [n][y_stride], n_out columns written */
+    const float *x;               /* [n][x_stride] */
+    const float *residual;        /* [n][y_stride] added after act, may be y itself; NULL: none */
     size_t n, x_stride, y_stride; /* strides in floats, >= columns */
     const wd_linear *lin;
     wd_act act;
@@ -41,23 +41,23 @@ typedef struct wd_linear_args {
 
 /* Causal attention of n new rows over a paged KV cache (grouped queries). */
 typedef struct wd_attn_paged {
-    const float *q;           /* [n][n_head * head_dim], RoPE applied */
-    float *out;               /* [n][n_head * head_dim] */
+    const float *q; /* [n][n_head * head_dim], RoPE applied */
+    float *out;     /* [n][n_head * head_dim] */
     size_t n, n_head, n_kv_head, head_dim;
-    void *const *page;        /* pages of this layer, each [2][n_kv_head][page_len][head_dim]; [0] keys */
+    void *const *page; /* pages of this layer, each [2][n_kv_head][page_len][head_dim]; [0] keys */
     size_t page_len;
-    wd_dtype kv_dtype;        /* F32 or BF16 */
-    size_t pos;               /* sequence index of row 0: row i sees keys 0 .. pos + i */
+    wd_dtype kv_dtype; /* F32 or BF16 */
+    size_t pos;        /* sequence index of row 0: row i sees keys 0 .. pos + i */
     float scale;
 } wd_attn_paged;
 
 /* Full (not causal) attention within segments: the vision tower. */
 typedef struct wd_attn_full {
-    const float *q, *k, *v;   /* [n][stride]; head h in columns h * head_dim .. */
-    size_t stride;            /* of q, k and v, in floats */
-    float *out;               /* [n][n_head * head_dim] */
+    const float *q, *k, *v; /* [n][stride]; head h in columns h * head_dim .. */
+    size_t stride;          /* of q, k and v, in floats */
+    float *out;             /* [n][n_head * head_dim] */
     size_t n_head, head_dim;
-    const size_t *seg;        /* [n_seg + 1] row offsets: rows of segment s attend to rows of segment s */
+    const size_t *seg; /* [n_seg + 1] row offsets: rows of segment s attend to rows of segment s */
     size_t n_seg;
     float scale;
 } wd_attn_full;
@@ -72,14 +72,15 @@ typedef struct wd_ops {
     void (*embed)(void *self, float *y, const wd_tensor *table, const uint32_t *ids, size_t n);
 
     /* Over each of n rows of dim values; y may be x. w (and b) [dim] as stored. y_i = x_i / rms(x) * w. */
-    void (*rmsnorm)(void *self, float *y, const float *x, const wd_tensor *w, size_t n, size_t dim, float eps);
+    void (*rmsnorm)(void *self, float *y, const float *x, const wd_tensor *w, size_t n, size_t dim,
+                    float eps);
     void (*layernorm)(void *self, float *y, const float *x, const wd_tensor *w, const wd_tensor *b, size_t n,
                       size_t dim, float eps);
 
     /* Half-split rotation in place of x [n][stride], heads at h * head_dim; pairs i and i + head_dim/2.
      * cos, sin: [n][head_dim / 2]. */
-    void (*rope)(void *self, float *x, const float *cos, const float *sin, size_t n, size_t stride, size_t n_head,
-                 size_t head_dim);
+    void (*rope)(void *self, float *x, const float *cos, const float *sin, size_t n, size_t stride,
+                 size_t n_head, size_t head_dim);
 
     /* y[n][dim] = silu(gate) * up; y may be gate. gate, up [n][stride]. */
     void (*silu_mul)(void *self, float *y, const float *gate, const float *up, size_t n, size_t dim,
@@ -92,15 +93,17 @@ typedef struct wd_ops {
                      size_t n_kv_head, size_t head_dim, size_t page_len, wd_dtype kv_dtype);
     void (*attn_paged)(void *self, const wd_attn_paged *a);
     void (*attn_full)(void *self, const wd_attn_full *a);
+
+    void (*destroy)(void *self); /* wd_ops_destroy calls it */
 } wd_ops;
 
 typedef enum wd_precision { WD_PRECISION_FAST, WD_PRECISION_EXACT } wd_precision;
 
 /* Instruction sets of the CPU backend, as bits. */
-#define WD_ISA_AVX2 1u        /* AVX2, FMA and F16C */
-#define WD_ISA_AVX512 2u      /* AVX-512 F, BW, DQ, VL */
+#define WD_ISA_AVX2 1u   /* AVX2, FMA and F16C */
+#define WD_ISA_AVX512 2u /* AVX-512 F, BW, DQ, VL */
 #define WD_ISA_AVX512_BF16 4u
-#define WD_ISA_AMX 8u         /* AMX tile and bf16, with Linux's permission */
+#define WD_ISA_AMX 8u /* AMX tile and bf16, with Linux's permission */
 
 /* What this CPU and operating system allow, found once. */
 uint32_t wd_isa_detect(void);
@@ -110,9 +113,9 @@ WD_MUST_CHECK wd_status wd_isa_parse(const char *word, uint32_t *isa, wd_err *er
 const char *wd_isa_name(uint32_t isa); /* the highest level, as above */
 
 typedef struct wd_cpu_opts {
-    uint32_t isa;           /* from wd_isa_parse; the reference where 0 */
+    uint32_t isa; /* from wd_isa_parse; the reference where 0 */
     wd_precision precision;
-    wd_pool *pool;          /* borrowed; NULL: the calling thread */
+    wd_pool *pool; /* borrowed; NULL: the calling thread */
 } wd_cpu_opts;
 
 /* The CPU backend. One caller thread at a time. */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "base/buf.h"
 
 #define WD_MAX_LAYERS 256
 #define WD_MAX_DEEPSTACK 8
@@ -27,12 +27,12 @@ typedef struct wd_rope_config {
 typedef struct wd_text_config {
     uint32_t n_vocab, n_embd, n_ff, n_layer, n_head, n_kv_head, head_dim, max_pos;
     float rms_eps;
-    bool tied;                 /* logits use the embedding table */
+    bool tied; /* logits use the embedding table */
     bool attention_bias;
     wd_rope_config rope;
     uint32_t n_expert, n_expert_used, n_ff_expert; /* 0 when dense */
     bool norm_topk_prob;
-    bool sparse[WD_MAX_LAYERS];                    /* layer is a mixture of experts */
+    bool sparse[WD_MAX_LAYERS]; /* layer is a mixture of experts */
 } wd_text_config;
 
 typedef struct wd_vision_config {
@@ -46,7 +46,7 @@ typedef struct wd_model_config {
     bool has_vision;
     wd_vision_config vision;
     uint32_t image_token, video_token, vision_start_token, vision_end_token;
-    bool fp8;                  /* quantization_config: fp8, e4m3, blocks of 128 x 128 */
+    bool fp8; /* quantization_config: fp8, e4m3, blocks of 128 x 128 */
     /* generation_config.json, where present */
     uint32_t n_stop, stop[WD_MAX_STOP_IDS];
     bool do_sample;
@@ -54,8 +54,16 @@ typedef struct wd_model_config {
     uint32_t top_k;
 } wd_model_config;
 
-/* Reads DIR/config.json and, when it is there, DIR/generation_config.json. */
+/* Reads DIR/config.json and, when it is there, DIR/generation_config.json. Every value is checked: one that
+ * is out of range, contradicts another, or names something that Ward does not compute (model_type, rope type,
+ * activation, quantisation) is one sentence with its name. rope_theta must be there: no default holds for the
+ * whole family. */
 WD_MUST_CHECK wd_status wd_config_read(const char *dir, wd_model_config *out, wd_err *err);
+/* The two documents by themselves; `where` names them in messages. The second changes what config.json said.
+ */
+WD_MUST_CHECK wd_status wd_config_parse(wd_span text, const char *where, wd_model_config *out, wd_err *err);
+WD_MUST_CHECK wd_status wd_config_parse_generation(wd_span text, const char *where, wd_model_config *io,
+                                                   wd_err *err);
 const char *wd_arch_name(wd_arch a); /* "qwen3_vl" */
 
 #endif

@@ -14,8 +14,10 @@
 
 typedef struct wd_weights wd_weights;
 
-/* Opens model.safetensors or the shards that model.safetensors.index.json names. Checks every header whole
- * (spec 2.1): doubled names, overlaps, holes, truncation, sizes. */
+/* Opens model.safetensors or, where there is none, the shards that model.safetensors.index.json names. Every
+ * header is checked whole: doubled names, overlaps, holes, truncation, sizes. The index rules: a tensor it
+ * does not name is ignored with one warning, one that is elsewhere than it says, or in two shards, is an
+ * error. */
 WD_MUST_CHECK wd_status wd_weights_open(const char *dir, wd_weights **out, wd_err *err);
 void wd_weights_close(wd_weights *w); /* accepts NULL; every tensor view dies */
 
@@ -27,10 +29,13 @@ WD_MUST_CHECK wd_status wd_weights_get(wd_weights *w, const char *name, const si
 /* Present at all? Does not count as fetched. *out (may be NULL) gets its real shape. */
 bool wd_weights_find(const wd_weights *w, const char *name, wd_tensor *out);
 
+/* The normal name of a stored one: its end, after any run of "model." and "language_model.". */
+const char *wd_weights_normal_name(const char *stored);
+
 size_t wd_weights_count(const wd_weights *w);
 /* The i-th tensor: normalised name, the name in the file, the file, the view, and whether it was fetched. */
-void wd_weights_at(const wd_weights *w, size_t i, const char **name, const char **stored_name, const char **file,
-                   wd_tensor *t, bool *fetched);
+void wd_weights_at(const wd_weights *w, size_t i, const char **name, const char **stored_name,
+                   const char **file, wd_tensor *t, bool *fetched);
 size_t wd_weights_mapped_bytes(const wd_weights *w);
 
 /* BLAKE2b-256 over config.json, the index and every byte of the shards, in name order. Reads everything. */

@@ -1,0 +1,62 @@
+/* The CPU backend's own state, shared by its operators. */
+#ifndef WD_TENSOR_CPU_CPU_H
+#define WD_TENSOR_CPU_CPU_H
+
+#include "tensor/cpu/kern.h"
+#include "tensor/ops.h"
+
+/* Tile sizes: how much of a product one kernel call sees. Results do not depend on them, except WD_CPU_F8_K
+ * and WD_CPU_KEYS, which are part of the order of summation. */
+enum {
+    WD_CPU_ROWS = 48,     /* rows of x */
+    WD_CPU_OUTS = 64,     /* outputs */
+    WD_CPU_F8_K = 2048,   /* inputs of FP8 weights expanded at a time */
+    WD_CPU_F8_OUTS = 16,  /* outputs of FP8 weights expanded at a time */
+    WD_CPU_Q_ROWS = 64,   /* attention: query rows (token, head) */
+    WD_CPU_KEYS = 64,     /* attention: keys per softmax step, counted from the start of a page or segment */
+    WD_CPU_HEAD_MAX = 256 /* head_dim */
+};
+
+/* Activations rounded to bf16 by one linear call at a time; more rows go in several passes. */
+#define WD_CPU_X_BYTES ((size_t)32 << 20)
+/* Longest norm weight: a row of 4 Hv in a vision merger is the longest in use, at 4608. */
+#define WD_CPU_VEC_MAX 65536
+
+typedef struct wd_cpu_scratch { /* one per worker */
+    float y[WD_CPU_ROWS * WD_CPU_OUTS];
+    float part[WD_CPU_ROWS * WD_CPU_OUTS]; /* FP8: one chunk of inputs */
+    float bias[WD_CPU_OUTS];
+    float w[WD_CPU_F8_OUTS * WD_CPU_F8_K]; /* FP8, expanded */
+    float q[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];
+    float acc[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];
+    float s[WD_CPU_Q_ROWS * WD_CPU_KEYS];
+    float kt[WD_CPU_HEAD_MAX * WD_CPU_KEYS];
+    float v[WD_CPU_KEYS * WD_CPU_HEAD_MAX];
+    float m[WD_CPU_Q_ROWS], l[WD_CPU_Q_ROWS];
+} wd_cpu_scratch;
+
+typedef struct wd_cpu {
+    wd_ops ops;
+    char name[24];
+    wd_kern k;
+    wd_pool *pool;
+    bool bf16_x;             /* linear rounds activations to bf16 for 16-bit weights */
+    wd_bf16 *x;              /* [WD_CPU_X_BYTES] */
+    float *vec_w, *vec_b;    /* [WD_CPU_VEC_MAX] norm weights as f32 */
+    wd_cpu_scratch *scratch; /* [wd_pool_size(pool)] */
+} wd_cpu;
+
+/* Runs fn over the team when `work` (about: elements touched) pays for waking it, else here. */
+void wd_cpu__run(wd_cpu *c, size_t work, wd_pool_fn fn, void *arg);
+/* n elements of t from flattened index i as f32; t has no scales. */
+void wd_cpu__to_f32(const wd_cpu *c, float *y, const wd_tensor *t, size_t i, size_t n);
+/* n elements of row r of an FP8 matrix with scales, from column col. */
+void wd_cpu__f8_row(const wd_cpu *c, float *y, const wd_tensor *t, size_t r, size_t col, size_t n);
+
+void wd_cpu__linear(void *self, const wd_linear_args *a);
+void wd_cpu__attn_paged(void *self, const wd_attn_paged *a);
+void wd_cpu__attn_full(void *self, const wd_attn_full *a);
+void wd_cpu__kv_store(void *self, void *const *page, const float *k, const float *v, size_t n, size_t pos,
+                      size_t n_kv_head, size_t head_dim, size_t page_len, wd_dtype kv_dtype);
+
+#endif

@@ -1,0 +1,79 @@
+/* One slot per hot loop of the CPU backend. The reference fills all of them and is the specification; each
+ * instruction set replaces the slots it wins. Single-threaded, no allocation, no failure.
+ *
+ * Pointers may be unaligned for their type where they are `const void *` (weights in a mapped file). A slot
+ * touches only the elements its arguments name. Row i of an output depends on row i of the inputs and on the
+ * shared operand alone, in an order of operations that n and n_out do not change: the same row has the same
+ * bits alone and in a crowd.
+ */
+#ifndef WD_TENSOR_CPU_KERN_H
+#define WD_TENSOR_CPU_KERN_H
+
+#include <stdbool.h>
+
+#include "tensor/dtype.h"
+
+/* A small matrix product; strides in elements. */
+typedef struct wd_mm {
+    float *y;      /* [n][y_stride] */
+    const void *x; /* [n][x_stride] */
+    const void *w; /* dot: [n_out][w_stride]; mul: [n_in][w_stride] */
+    size_t y_stride, x_stride, w_stride;
+    size_t n, n_out, n_in;
+    bool add; /* mul only: start from what y holds instead of 0 */
+} wd_mm;
+
+typedef void (*wd_mm_fn)(const wd_mm *m);
+
+typedef struct wd_kern {
+    /* y[i][o] = sum over k of x[i][k] w[o][k], in f32. x is f32, or bf16 in the slot that says so.
+     * NMSE against the reference <= 1e-10. */
+    wd_mm_fn dot_f32, dot_f16, dot_bf16;
+    wd_mm_fn dot_bf16_bf16; /* may take denormals as zero */
+    /* y[i][o] (+)= sum over k of x[i][k] w[k][o]. */
+    wd_mm_fn mul_f32, mul_f16, mul_bf16;
+    wd_mm_fn mul_bf16_bf16; /* may take denormals as zero */
+
+    /* Rows to and from f32, bit for bit as dtype.h. f8: times scale. */
+    void (*bf16_to_f32)(float *y, const void *x, size_t n);
+    void (*f16_to_f32)(float *y, const void *x, size_t n);
+    void (*f8_to_f32)(float *y, const void *x, float scale, size_t n);
+    void (*f32_to_bf16)(wd_bf16 *y, const float *x, size_t n);
+    /* y[c][r] = x[r][c], bit for bit. */
+    void (*transpose_f32)(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                          size_t cols);
+    void (*transpose_bf16)(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                           size_t cols);
+
+    /* y may be x. NMSE <= 1e-10. */
+    void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t dim, float eps);
+    void (*layernorm)(float *y, const float *x, const float *w, const float *b, size_t rows, size_t dim,
+                      float eps);
+    /* One row in place: n_head heads of head_dim, pairs i and i + head_dim / 2. cos, sin [head_dim / 2]. */
+    void (*rope)(float *x, const float *cos, const float *sin, size_t n_head, size_t head_dim);
+
+    /* Element-wise; relative error <= 2e-6 of the largest of |y|, |x| at that element. y may be gate. */
+    void (*silu_mul)(float *y, const float *gate, const float *up, size_t n);
+    void (*silu)(float *y, size_t n);
+    void (*gelu_tanh)(float *y, size_t n);
+    void (*gelu_erf)(float *y, size_t n);
+    void (*add_scaled)(float *y, const float *x, float a, size_t n); /* y += a * x */
+
+    /* One step of the online softmax (Milakov and Gimelshein 2018) for n rows over n_key >= 1 more scores
+     * each: m' = max(m, max s);  c = exp(m - m');  s = exp(s - m');  l = l c + sum s;  acc = acc c;  m = m'
+     * s [n][s_stride], m and l [n], acc [n][dim]. Starts from m = -inf, l = 0, acc = 0. Scores are finite or
+     * -inf, the first of a row finite. NMSE <= 1e-10. */
+    void (*softmax_step)(float *s, size_t s_stride, size_t n_key, float *m, float *l, float *acc, size_t dim,
+                         size_t n);
+} wd_kern;
+
+/* isa: WD_ISA_* bits that CPU, operating system and the user's mask all allow. */
+void wd_kern_init(wd_kern *k, uint32_t isa);
+
+void wd_kern_init_ref(wd_kern *k);
+void wd_kern_init_avx2(wd_kern *k);
+void wd_kern_init_avx512(wd_kern *k);
+void wd_kern_init_avx512bf16(wd_kern *k);
+void wd_kern_init_amx(wd_kern *k);
+
+#endif

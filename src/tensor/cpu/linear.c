@@ -1,0 +1,188 @@
+/* y = act(x W' + b) + residual, in panels.
+ *
+ * Outputs are shared among the workers; each goes over its own in panels of WD_CPU_OUTS whose weights stay in
+ * the second-level cache while all rows pass by, WD_CPU_ROWS at a time. So weights are read from memory once,
+ * in their stored type and place. Bias, activation and residual are applied to a finished panel.
+ *
+ * FP8 weights are expanded to f32, scales applied, WD_CPU_F8_OUTS x WD_CPU_F8_K at a time, and partial sums
+ * are added in the order of the inputs. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "tensor/cpu/cpu.h"
+
+typedef struct linear_job {
+    wd_cpu *c;
+    const wd_linear_args *a;
+    const void *x; /* f32, or bf16 when rounded */
+    size_t x_stride, x_bytes;
+    size_t row0, n; /* the rows of this pass */
+    size_t n_out, n_in;
+    wd_mm_fn kern; /* NULL: FP8 */
+} linear_job;
+
+static void round_part(void *arg, unsigned worker, unsigned n_worker)
+{
+    const linear_job *j = arg;
+    const float *x = j->a->x + j->row0 * j->a->x_stride;
+    size_t first, last;
+    wd_pool_share(j->n, 1, worker, n_worker, &first, &last);
+    for (size_t i = first; i < last; i++)
+        j->c->k.f32_to_bf16(j->c->x + i * j->n_in, x + i * j->a->x_stride, j->n_in);
+}
+
+static wd_mm_fn kernel_for(const wd_cpu *c, const wd_linear *lin)
+{
+    switch (lin->w.dtype) {
+    case WD_DTYPE_F32:
+        return lin->in_out ? c->k.mul_f32 : c->k.dot_f32;
+    case WD_DTYPE_F16:
+        return lin->in_out ? c->k.mul_f16 : c->k.dot_f16;
+    case WD_DTYPE_BF16:
+        if (c->bf16_x)
+            return lin->in_out ? c->k.mul_bf16_bf16 : c->k.dot_bf16_bf16;
+        return lin->in_out ? c->k.mul_bf16 : c->k.dot_bf16;
+    default:
+        assert(lin->w.dtype == WD_DTYPE_F8_E4M3);
+        return NULL;
+    }
+}
+
+static const uint8_t *x_at(const linear_job *j, size_t row)
+{
+    return (const uint8_t *)j->x + row * j->x_stride * j->x_bytes;
+}
+
+static void activate(const wd_kern *k, wd_act act, float *y, size_t n)
+{
+    switch (act) {
+    case WD_ACT_NONE:
+        return;
+    case WD_ACT_SILU:
+        k->silu(y, n);
+        return;
+    case WD_ACT_GELU_TANH:
+        k->gelu_tanh(y, n);
+        return;
+    case WD_ACT_GELU_ERF:
+        k->gelu_erf(y, n);
+        return;
+    }
+}
+
+/* Takes rows [row, row + n) x outputs [out, out + n_out) from the scratch panel to where they belong. */
+static void finish(const linear_job *j, wd_cpu_scratch *s, size_t row, size_t n, size_t out, size_t n_out)
+{
+    const wd_kern *k = &j->c->k;
+    const wd_linear_args *a = j->a;
+    if (a->lin->b.data)
+        wd_cpu__to_f32(j->c, s->bias, &a->lin->b, out, n_out);
+    for (size_t i = 0; i < n; i++) {
+        float *panel = s->y + i * WD_CPU_OUTS;
+        const size_t at = (j->row0 + row + i) * a->y_stride + out;
+        if (a->lin->b.data)
+            k->add_scaled(panel, s->bias, 1, n_out);
+        activate(k, a->act, panel, n_out);
+        if (a->residual)
+            k->add_scaled(panel, a->residual + at, 1, n_out);
+        memcpy(a->y + at, panel, n_out * sizeof *panel);
+    }
+}
+
+static void plain_panel(const linear_job *j, wd_cpu_scratch *s, size_t out, size_t n_out)
+{
+    const wd_tensor *w = &j->a->lin->w;
+    const size_t w_first = j->a->lin->in_out ? out : out * j->n_in;
+    for (size_t row = 0; row < j->n; row += WD_CPU_ROWS) {
+        const size_t n = WD_MIN(j->n - row, (size_t)WD_CPU_ROWS);
+        j->kern(&(wd_mm){ .y = s->y,
+                          .y_stride = WD_CPU_OUTS,
+                          .x = x_at(j, row),
+                          .x_stride = j->x_stride,
+                          .w = (const uint8_t *)w->data + w_first * wd_dtype_bytes(w->dtype),
+                          .w_stride = j->a->lin->in_out ? j->n_out : j->n_in,
+                          .n = n,
+                          .n_out = n_out,
+                          .n_in = j->n_in });
+        finish(j, s, row, n, out, n_out);
+    }
+}
+
+/* One chunk of inputs of FP8 weights, expanded: [n_out][n_k], or [n_k][n_out] when in_out. */
+static void f8_expand(const linear_job *j, wd_cpu_scratch *s, size_t out, size_t n_out, size_t k0, size_t n_k)
+{
+    const wd_linear *lin = j->a->lin;
+    for (size_t r = 0; r < (lin->in_out ? n_k : n_out); r++) {
+        if (lin->in_out)
+            wd_cpu__f8_row(j->c, s->w + r * n_out, &lin->w, k0 + r, out, n_out);
+        else
+            wd_cpu__f8_row(j->c, s->w + r * n_k, &lin->w, out + r, k0, n_k);
+    }
+}
+
+/* Rows [row, row + n) against at most F8_OUTS outputs, summed over chunks in the scratch panel. */
+static void f8_rows(const linear_job *j, wd_cpu_scratch *s, size_t row, size_t n, size_t out, size_t n_out)
+{
+    const bool in_out = j->a->lin->in_out;
+    for (size_t k0 = 0; k0 < j->n_in; k0 += WD_CPU_F8_K) {
+        const size_t n_k = WD_MIN(j->n_in - k0, (size_t)WD_CPU_F8_K);
+        f8_expand(j, s, out, n_out, k0, n_k);
+        wd_mm m = { .y = k0 ? s->part : s->y,
+                    .y_stride = WD_CPU_OUTS,
+                    .x = x_at(j, row) + k0 * sizeof(float),
+                    .x_stride = j->x_stride,
+                    .w = s->w,
+                    .w_stride = in_out ? n_out : n_k,
+                    .n = n,
+                    .n_out = n_out,
+                    .n_in = n_k };
+        (in_out ? j->c->k.mul_f32 : j->c->k.dot_f32)(&m);
+        for (size_t i = 0; k0 && i < n; i++)
+            j->c->k.add_scaled(s->y + i * WD_CPU_OUTS, s->part + i * WD_CPU_OUTS, 1, n_out);
+    }
+    finish(j, s, row, n, out, n_out);
+}
+
+static void linear_part(void *arg, unsigned worker, unsigned n_worker)
+{
+    const linear_job *j = arg;
+    wd_cpu_scratch *s = &j->c->scratch[worker];
+    const size_t panel = j->kern ? WD_CPU_OUTS : WD_CPU_F8_OUTS;
+    size_t first, last;
+    wd_pool_share(j->n_out, 16, worker, n_worker, &first, &last);
+    for (size_t out = first; out < last; out += panel) {
+        const size_t n_out = WD_MIN(last - out, panel);
+        if (j->kern) {
+            plain_panel(j, s, out, n_out);
+            continue;
+        }
+        for (size_t row = 0; row < j->n; row += WD_CPU_ROWS)
+            f8_rows(j, s, row, WD_MIN(j->n - row, (size_t)WD_CPU_ROWS), out, n_out);
+    }
+}
+
+void wd_cpu__linear(void *self, const wd_linear_args *a)
+{
+    wd_cpu *c = self;
+    const wd_tensor *w = &a->lin->w;
+    assert(w->data && w->n_dim == 2);
+    linear_job j = { .c = c, .a = a, .kern = kernel_for(c, a->lin) };
+    j.n_out = w->dim[a->lin->in_out ? 1 : 0];
+    j.n_in = w->dim[a->lin->in_out ? 0 : 1];
+    assert(a->x_stride >= j.n_in && a->y_stride >= j.n_out);
+    assert(!a->lin->b.data || wd_tensor_count(&a->lin->b) == j.n_out);
+
+    const bool rounded = c->bf16_x && w->dtype == WD_DTYPE_BF16;
+    const size_t pass = rounded ? WD_CPU_X_BYTES / sizeof(wd_bf16) / j.n_in : a->n;
+    assert(pass > 0 || a->n == 0);
+    for (j.row0 = 0; j.row0 < a->n; j.row0 += pass) {
+        j.n = WD_MIN(a->n - j.row0, pass);
+        if (rounded)
+            wd_cpu__run(c, j.n * j.n_in / 8, round_part, &j);
+        j.x = rounded ? (const void *)c->x : (const void *)(a->x + j.row0 * a->x_stride);
+        j.x_stride = rounded ? j.n_in : a->x_stride;
+        j.x_bytes = rounded ? sizeof(wd_bf16) : sizeof(float);
+        wd_cpu__run(c, j.n_out * j.n_in * WD_MIN(j.n, (size_t)8), linear_part, &j);
+    }
+}

@@ -1,0 +1,63 @@
+/* Reference conversions and transposes: dtype.h, one element at a time. */
+#include "tensor/cpu/ref/ref.h"
+
+#include <string.h>
+
+static uint16_t load16(const void *x, size_t i)
+{
+    uint16_t v;
+    memcpy(&v, (const uint8_t *)x + i * sizeof v, sizeof v);
+    return v;
+}
+
+static void bf16_to_f32(float *y, const void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = wd_bf16_to_f32(load16(x, i));
+}
+
+static void f16_to_f32(float *y, const void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = wd_f16_to_f32(load16(x, i));
+}
+
+static void f8_to_f32(float *y, const void *x, float scale, size_t n)
+{
+    const wd_f8 *p = x;
+    for (size_t i = 0; i < n; i++)
+        y[i] = wd_f8_to_f32(p[i]) * scale;
+}
+
+static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = wd_f32_to_bf16(x[i]);
+}
+
+static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
+{
+    for (size_t c = 0; c < cols; c++) {
+        for (size_t r = 0; r < rows; r++)
+            memcpy(&y[c * y_stride + r], (const uint8_t *)x + (r * x_stride + c) * sizeof *y, sizeof *y);
+    }
+}
+
+static void transpose_bf16(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                           size_t cols)
+{
+    for (size_t c = 0; c < cols; c++) {
+        for (size_t r = 0; r < rows; r++)
+            y[c * y_stride + r] = wd_bf16_to_f32(load16(x, r * x_stride + c));
+    }
+}
+
+void wd_kern__ref_convert(wd_kern *k)
+{
+    k->bf16_to_f32 = bf16_to_f32;
+    k->f16_to_f32 = f16_to_f32;
+    k->f8_to_f32 = f8_to_f32;
+    k->f32_to_bf16 = f32_to_bf16;
+    k->transpose_f32 = transpose_f32;
+    k->transpose_bf16 = transpose_bf16;
+}

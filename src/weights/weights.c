@@ -1,0 +1,472 @@
+/* A checkpoint directory: one safetensors file or several, one table of tensors under their normal names.
+ *
+ * Invariants once open:
+ *   1. every entry's data lies in a mapped file that lives as long as the wd_weights;
+ *   2. names are unique, both as stored and after normalisation;
+ *   3. with an index, exactly the tensors it names are entries, each from the file it names.
+ */
+#include "weights/weights.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "weights/safetensors.h"
+
+#define SINGLE_FILE "model.safetensors"
+#define INDEX_FILE "model.safetensors.index.json"
+#define CONFIG_FILE "config.json"
+#define INDEX_MAX ((size_t)256 << 20)
+#define CONFIG_MAX ((size_t)16 << 20)
+#define ARENA_MAX ((size_t)4 << 30)
+#define MAX_SHARDS 4096
+#define FP8_BLOCK 128
+
+typedef struct shard {
+    const char *name, *path;
+    wd_st_file file;
+} shard;
+
+typedef struct entry {
+    const char *stored, *name; /* name is the end of stored */
+    uint32_t shard_i;
+    bool indexed; /* always true without an index */
+    bool fetched;
+    wd_tensor t;
+} entry;
+
+struct wd_weights {
+    wd_arena *arena; /* every string and list below */
+    const char *dir, *index_path, *config_path;
+    bool has_index;
+    shard *shard; /* by name */
+    size_t n_shard;
+    entry *entry;
+    size_t n_entry;
+    wd_map *by_name; /* normal name -> entry */
+};
+
+const char *wd_weights_normal_name(const char *stored)
+{
+    static const char *const prefix[] = { "model.", "language_model." };
+    for (size_t i = 0; i < WD_COUNT(prefix);)
+        if (!strncmp(stored, prefix[i], strlen(prefix[i]))) {
+            stored += strlen(prefix[i]);
+            i = 0; /* "model.language_model." and "language_model.model." both occur */
+        } else {
+            i++;
+        }
+    return stored;
+}
+
+static wd_status no_memory(const wd_weights *w, wd_err *err)
+{
+    return WD_FAIL(err, WD_E_NOMEM, "%s: no memory for the table of tensors", w->dir);
+}
+
+/* A shard is a plain name in the checkpoint's own directory: an index must not reach other files. (The file
+ * may be a symbolic link, as in the caches of common download tools.) */
+static wd_status check_shard_name(const wd_weights *w, const char *name, wd_err *err)
+{
+    const size_t n = strlen(name);
+    bool plain = n > 0 && n <= WD_ST_NAME_MAX && name[0] != '.';
+    for (size_t i = 0; i < n && plain; i++)
+        plain = name[i] > 0x20 && name[i] <= 0x7e && name[i] != '/' && name[i] != '\\';
+    if (!plain)
+        return WD_FAIL(err, WD_E_INVALID, "%s: \"%.100s\" is not the name of a file in the same directory",
+                       w->index_path, name);
+    if (!wd_span_ends(wd_span_str(name), ".safetensors"))
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: \"%.100s\" is not a .safetensors file", w->index_path,
+                       name);
+    return WD_OK;
+}
+
+static int by_shard_name(const void *x, const void *y)
+{
+    return strcmp(((const shard *)x)->name, ((const shard *)y)->name);
+}
+
+static wd_status add_shard(wd_weights *w, const char *name, wd_err *err)
+{
+    shard *s = &w->shard[w->n_shard];
+    s->name = wd_arena_strndup(w->arena, name, strlen(name));
+    s->path = wd_path_join(w->arena, w->dir, name);
+    if (!s->name || !s->path)
+        return no_memory(w, err);
+    if (!wd_file_exists(s->path) && w->has_index)
+        return WD_FAIL(err, WD_E_NOT_FOUND, "%s names %s, which is not in the directory", w->index_path,
+                       name);
+    w->n_shard++;
+    return WD_OK;
+}
+
+/* The distinct files of the index, sorted by name. */
+static wd_status list_shards(wd_weights *w, json_t *weight_map, wd_err *err)
+{
+    const char *key;
+    json_t *v;
+    wd_status st = WD_OK;
+    wd_map *seen = wd_map_create(64);
+    w->shard = WD_NEW_N(w->arena, shard, MAX_SHARDS);
+    if (!seen || !w->shard)
+        st = no_memory(w, err);
+    json_object_foreach(weight_map, key, v)
+    {
+        uint64_t unused;
+        if (st)
+            break;
+        if (!json_is_string(v)) {
+            st = WD_FAIL(err, WD_E_CORRUPT, "%s: the file of tensor \"%.200s\" is not a string",
+                         w->index_path, key);
+            break;
+        }
+        const char *name = json_string_value(v);
+        if (wd_map_get(seen, wd_span_str(name), &unused))
+            continue;
+        st = check_shard_name(w, name, err);
+        if (st == WD_OK && w->n_shard == MAX_SHARDS)
+            st = WD_FAIL(err, WD_E_LIMIT, "%s: more than %d files", w->index_path, MAX_SHARDS);
+        if (st == WD_OK && wd_map_put(seen, wd_span_str(name), 1, NULL))
+            st = no_memory(w, err);
+        if (st == WD_OK)
+            st = add_shard(w, name, err);
+    }
+    wd_map_destroy(seen);
+    if (st == WD_OK)
+        qsort(w->shard, w->n_shard, sizeof *w->shard, by_shard_name);
+    return st;
+}
+
+static wd_status open_shards(wd_weights *w, wd_err *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_shard; i++) {
+        WD_TRY(wd_st_open(w->shard[i].path, w->arena, &w->shard[i].file, err));
+        n += w->shard[i].file.n;
+    }
+    w->entry = WD_NEW_N(w->arena, entry, WD_MAX(n, 1));
+    if (!w->entry)
+        return no_memory(w, err);
+    for (size_t i = 0; i < w->n_shard; i++)
+        for (size_t k = 0; k < w->shard[i].file.n; k++) {
+            const wd_st_tensor *t = &w->shard[i].file.tensor[k];
+            w->entry[w->n_entry++] = (entry){
+                .stored = t->name,
+                .name = wd_weights_normal_name(t->name),
+                .shard_i = (uint32_t)i,
+                .indexed = !w->has_index,
+                .t = t->t,
+            };
+        }
+    return WD_OK;
+}
+
+/* Marks the entries that the index names; every one must be in the file the index says. */
+static wd_status match_index(wd_weights *w, json_t *weight_map, const wd_map *by_stored, wd_err *err)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach(weight_map, key, v)
+    {
+        uint64_t i;
+        const char *file = json_string_value(v);
+        if (!wd_map_get(by_stored, wd_span_str(key), &i))
+            return WD_FAIL(err, WD_E_CORRUPT, "%s: tensor \"%.200s\" is not in %s", w->index_path, key, file);
+        entry *e = &w->entry[i];
+        if (strcmp(w->shard[e->shard_i].name, file) != 0)
+            return WD_FAIL(err, WD_E_CORRUPT, "%s: tensor %s is in %s, not in %s", w->index_path, e->stored,
+                           w->shard[e->shard_i].name, file);
+        e->indexed = true;
+    }
+    return WD_OK;
+}
+
+static wd_status check_doubled(wd_weights *w, json_t *weight_map, wd_err *err)
+{
+    wd_status st = WD_OK;
+    wd_map *by_stored = wd_map_create(w->n_entry);
+    if (!by_stored)
+        return no_memory(w, err);
+    for (size_t i = 0; i < w->n_entry && !st; i++) {
+        uint64_t first;
+        const entry *e = &w->entry[i];
+        if (wd_map_get(by_stored, wd_span_str(e->stored), &first))
+            st = WD_FAIL(err, WD_E_CORRUPT, "%s: tensor %s is doubled: it is in %s and in %s", w->dir,
+                         e->stored, w->shard[w->entry[first].shard_i].name, w->shard[e->shard_i].name);
+        else if (wd_map_put(by_stored, wd_span_str(e->stored), i, NULL))
+            st = no_memory(w, err);
+    }
+    if (!st && weight_map)
+        st = match_index(w, weight_map, by_stored, err);
+    wd_map_destroy(by_stored);
+    return st;
+}
+
+static void drop_unindexed(wd_weights *w)
+{
+    size_t n = 0;
+    const char *example = NULL;
+    for (size_t i = 0; i < w->n_entry; i++)
+        if (w->entry[i].indexed)
+            w->entry[n++] = w->entry[i];
+        else
+            example = w->entry[i].stored;
+    if (example)
+        wd_log(WD_LOG_WARN, "weights", "the index leaves out tensors of its files, ignored: n=%zu example=%s",
+               w->n_entry - n, example);
+    w->n_entry = n;
+}
+
+static wd_status index_names(wd_weights *w, wd_err *err)
+{
+    w->by_name = wd_map_create(w->n_entry);
+    if (!w->by_name)
+        return no_memory(w, err);
+    for (size_t i = 0; i < w->n_entry; i++) {
+        uint64_t first;
+        const wd_span name = wd_span_str(w->entry[i].name);
+        if (wd_map_get(w->by_name, name, &first))
+            return WD_FAIL(err, WD_E_CORRUPT, "%s: tensors %s and %s are the same one by name", w->dir,
+                           w->entry[first].stored, w->entry[i].stored);
+        if (wd_map_put(w->by_name, name, i, NULL))
+            return no_memory(w, err);
+    }
+    return WD_OK;
+}
+
+static wd_status load_table(wd_weights *w, json_t *weight_map, wd_err *err)
+{
+    WD_TRY(open_shards(w, err));
+    WD_TRY(check_doubled(w, weight_map, err));
+    drop_unindexed(w);
+    return index_names(w, err);
+}
+
+static wd_status open_sharded(wd_weights *w, wd_err *err)
+{
+    json_t *index = NULL, *weight_map = NULL;
+    WD_TRY(wd_json_read_file(w->index_path, INDEX_MAX, &index, err));
+    wd_status st = wd_json_obj(index, w->index_path, "weight_map", &weight_map, err);
+    if (st == WD_OK && (!weight_map || json_object_size(weight_map) == 0))
+        st = WD_FAIL(err, WD_E_CORRUPT, "%s: weight_map is missing or empty", w->index_path);
+    if (st == WD_OK)
+        st = list_shards(w, weight_map, err);
+    if (st == WD_OK)
+        st = load_table(w, weight_map, err);
+    json_decref(index);
+    return st;
+}
+
+static wd_status open_single(wd_weights *w, wd_err *err)
+{
+    w->shard = WD_NEW_N(w->arena, shard, 1);
+    if (!w->shard)
+        return no_memory(w, err);
+    WD_TRY(add_shard(w, SINGLE_FILE, err));
+    return load_table(w, NULL, err);
+}
+
+static wd_status nothing_to_open(const wd_weights *w, wd_err *err)
+{
+    static const char *const pickle[] = { "pytorch_model.bin", "pytorch_model.bin.index.json" };
+    for (size_t i = 0; i < WD_COUNT(pickle); i++) {
+        const char *path = wd_path_join(w->arena, w->dir, pickle[i]);
+        if (path && wd_file_exists(path))
+            return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: only %s (a pickle) is here; convert it to safetensors",
+                           w->dir, pickle[i]);
+    }
+    return WD_FAIL(err, WD_E_NOT_FOUND, "%s: neither %s nor %s is here", w->dir, SINGLE_FILE, INDEX_FILE);
+}
+
+static wd_status open_dir(wd_weights *w, const char *dir, wd_err *err)
+{
+    w->dir = wd_arena_strndup(w->arena, dir, strlen(dir));
+    w->index_path = wd_path_join(w->arena, dir, INDEX_FILE);
+    w->config_path = wd_path_join(w->arena, dir, CONFIG_FILE);
+    const char *single = wd_path_join(w->arena, dir, SINGLE_FILE);
+    if (!w->dir || !w->index_path || !w->config_path || !single)
+        return WD_FAIL(err, WD_E_NOMEM, "%s: no memory to open the checkpoint", dir);
+    if (!wd_file_is_dir(dir))
+        return WD_FAIL(err, WD_E_NOT_FOUND, "%s: expected a directory with a checkpoint, %s", dir,
+                       wd_file_exists(dir) ? "this is a file" : "there is none");
+    /* The reference's order: a single file wins over an index beside it. */
+    if (wd_file_exists(single))
+        return open_single(w, err);
+    if (wd_file_exists(w->index_path)) {
+        w->has_index = true;
+        return open_sharded(w, err);
+    }
+    return nothing_to_open(w, err);
+}
+
+wd_status wd_weights_open(const char *dir, wd_weights **out, wd_err *err)
+{
+    *out = NULL;
+    wd_weights *w = WD_ALLOC(wd_weights);
+    if (!w)
+        return WD_FAIL(err, WD_E_NOMEM, "%s: no memory to open the checkpoint", dir);
+    w->arena = wd_arena_create(ARENA_MAX, false);
+    wd_status st = w->arena ? open_dir(w, dir, err)
+                            : WD_FAIL(err, WD_E_NOMEM, "%s: no memory to open the checkpoint", dir);
+    if (st) {
+        wd_weights_close(w);
+        return st;
+    }
+    *out = w;
+    return WD_OK;
+}
+
+void wd_weights_close(wd_weights *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->n_shard; i++)
+        wd_st_close(&w->shard[i].file);
+    wd_map_destroy(w->by_name);
+    wd_arena_destroy(w->arena);
+    wd_free(w);
+}
+
+static entry *lookup(const wd_weights *w, const char *name)
+{
+    uint64_t i;
+    return wd_map_get(w->by_name, wd_span_str(name), &i) ? &w->entry[i] : NULL;
+}
+
+/* The scales of an FP8 weight: "X.weight" has "X.weight_scale_inv", fused experts "X" have "X_scale_inv". */
+static entry *lookup_scale(const wd_weights *w, const entry *e)
+{
+    char name[WD_ST_NAME_MAX + sizeof "_scale_inv"];
+    snprintf(name, sizeof name, "%s_scale_inv", e->name);
+    return lookup(w, name);
+}
+
+static wd_status attach_scale(const wd_weights *w, const entry *e, const entry *s, wd_tensor *t, wd_err *err)
+{
+    char is[WD_ST_TEXT], want[WD_ST_TEXT];
+    const char *file = w->shard[e->shard_i].path;
+    if (!s)
+        return WD_FAIL(err, WD_E_NOT_FOUND, "%s: tensor %s is F8_E4M3 and has no %s_scale_inv", file,
+                       e->stored, e->stored);
+    if (t->n_dim < 2)
+        return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s; F8_E4M3 needs at least two dimensions", file,
+                       e->stored, wd_st_shape_text(t, is));
+    size_t dim[WD_TENSOR_DIMS];
+    for (uint32_t i = 0; i < t->n_dim; i++)
+        dim[i] = i + 2 < t->n_dim ? t->dim[i] : t->dim[i] / FP8_BLOCK + (t->dim[i] % FP8_BLOCK != 0);
+    if ((s->t.dtype != WD_DTYPE_F32 && s->t.dtype != WD_DTYPE_BF16) || s->t.n_dim != t->n_dim ||
+        memcmp(s->t.dim, dim, t->n_dim * sizeof dim[0]) != 0)
+        return WD_FAIL(err, WD_E_INVALID,
+                       "%s: tensor %s is %s, expected F32 or BF16 %s: one scale per %d x %d block",
+                       w->shard[s->shard_i].path, s->stored, wd_st_shape_text(&s->t, is),
+                       wd_st_dims_text(dim, t->n_dim, want), FP8_BLOCK, FP8_BLOCK);
+    t->scale = s->t.data;
+    t->scale_dtype = s->t.dtype;
+    return WD_OK;
+}
+
+wd_status wd_weights_get(wd_weights *w, const char *name, const size_t *dim, uint32_t n_dim, wd_tensor *out,
+                         wd_err *err)
+{
+    char is[WD_ST_TEXT], want[WD_ST_TEXT];
+    assert(n_dim <= WD_TENSOR_DIMS);
+    entry *e = lookup(w, name);
+    if (!e)
+        return WD_FAIL(err, WD_E_NOT_FOUND, "%s: tensor %s is missing, expected %s", w->dir, name,
+                       wd_st_dims_text(dim, n_dim, want));
+    wd_tensor t = e->t;
+    const char *file = w->shard[e->shard_i].path;
+    if (t.n_dim != n_dim || memcmp(t.dim, dim, n_dim * sizeof dim[0]) != 0)
+        return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected %s", file, e->stored,
+                       wd_st_shape_text(&t, is), wd_st_dims_text(dim, n_dim, want));
+    if (t.dtype != WD_DTYPE_F32 && t.dtype != WD_DTYPE_F16 && t.dtype != WD_DTYPE_BF16 &&
+        t.dtype != WD_DTYPE_F8_E4M3)
+        return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected F32, F16, BF16 or F8_E4M3", file,
+                       e->stored, wd_st_shape_text(&t, is));
+    if (t.dtype == WD_DTYPE_F8_E4M3) {
+        entry *s = lookup_scale(w, e);
+        WD_TRY(attach_scale(w, e, s, &t, err));
+        s->fetched = true;
+    }
+    e->fetched = true;
+    *out = t;
+    return WD_OK;
+}
+
+bool wd_weights_find(const wd_weights *w, const char *name, wd_tensor *out)
+{
+    const entry *e = lookup(w, name);
+    if (e && out)
+        *out = e->t;
+    return e != NULL;
+}
+
+size_t wd_weights_count(const wd_weights *w)
+{
+    return w->n_entry;
+}
+
+void wd_weights_at(const wd_weights *w, size_t i, const char **name, const char **stored_name,
+                   const char **file, wd_tensor *t, bool *fetched)
+{
+    const entry *e = &w->entry[i];
+    if (name)
+        *name = e->name;
+    if (stored_name)
+        *stored_name = e->stored;
+    if (file)
+        *file = w->shard[e->shard_i].name;
+    if (t)
+        *t = e->t;
+    if (fetched)
+        *fetched = e->fetched;
+}
+
+size_t wd_weights_mapped_bytes(const wd_weights *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_shard; i++)
+        n += w->shard[i].file.map.n;
+    return n;
+}
+
+/* Name, length and bytes, so that no two different sets of files give one input. */
+static void digest_file(wd_digester *d, const char *name, wd_span bytes)
+{
+    uint8_t len[8];
+    for (int i = 0; i < 8; i++)
+        len[i] = (uint8_t)((uint64_t)bytes.n >> (8 * i));
+    wd_digester_add(d, wd_span_of(name, strlen(name) + 1));
+    wd_digester_add(d, wd_span_of(len, sizeof len));
+    wd_digester_add(d, bytes);
+}
+
+wd_status wd_weights_digest(const wd_weights *w, wd_digest *out, wd_err *err)
+{
+    wd_buf config = { 0 }, index = { 0 };
+    wd_digester *d = NULL;
+    wd_status st = wd_file_read(w->config_path, CONFIG_MAX, &config, err);
+    if (st == WD_OK && w->has_index)
+        st = wd_file_read(w->index_path, INDEX_MAX, &index, err);
+    if (st)
+        goto out;
+    d = wd_digester_create();
+    if (!d) {
+        st = WD_FAIL(err, WD_E_NOMEM, "%s: no memory for the digest", w->dir);
+        goto out;
+    }
+    digest_file(d, CONFIG_FILE, wd_buf_view(&config));
+    if (w->has_index)
+        digest_file(d, INDEX_FILE, wd_buf_view(&index));
+    for (size_t i = 0; i < w->n_shard; i++)
+        digest_file(d, w->shard[i].name, wd_span_of(w->shard[i].file.map.p, w->shard[i].file.map.n));
+    wd_digester_end(d, out);
+out:
+    wd_buf_free(&config);
+    wd_buf_free(&index);
+    return st;
+}
