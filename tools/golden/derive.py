@@ -12,6 +12,7 @@ tied, YaRN, three expert layouts, other dtypes, shards. Standard library only: t
 import array
 import json
 import os
+import shutil
 import struct
 import sys
 
@@ -297,9 +298,8 @@ def write_companions(out, name, vl):
                                  "special_tokens": {end: {"id": end, "ids": [pad], "tokens": [end]}}}
     with open(os.path.join(out, "tokenizer.json"), "w", encoding="utf-8") as f:
         json.dump(tok, f, ensure_ascii=False, separators=(",", ":"))
-    with open(os.path.join(POOL, "tokenizer_config.json"), "rb") as f, \
-            open(os.path.join(out, "tokenizer_config.json"), "wb") as g:
-        g.write(f.read())
+    for file in ["tokenizer_config.json"] + ["chat_template.jinja"] * vl:
+        shutil.copyfile(os.path.join(POOL, file), os.path.join(out, file))
     if not vl:
         return
     common = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, "image_mean": [0.5, 0.5, 0.5],
