@@ -37,7 +37,7 @@ WD_MUST_CHECK wd_status wd_kv_create(wd_kv_pool *p, wd_kv **out, wd_err *err);
 void wd_kv_destroy(wd_kv *kv); /* accepts NULL; pages go back to the pool */
 
 size_t wd_kv_len(const wd_kv *kv); /* tokens kept */
-uint32_t wd_kv_max_len(const wd_kv *kv);
+const wd_kv_opts *wd_kv_opts_of(const wd_kv *kv);
 /* Position of the token at sequence index n is n + rope_delta on all axes (spec section 4.2); 0 at first. It
  * is kept here because it lives and dies with the cached tokens; wd_kv_truncate leaves it alone. */
 int32_t wd_kv_rope_delta(const wd_kv *kv);

@@ -19,10 +19,11 @@
 #include "model/trace.h"
 #include "tensor/ops.h"
 #include "weights/config.h"
+#include "weights/lora.h"
 #include "weights/weights.h"
 
 typedef struct wd_model wd_model;
-typedef struct wd_lora wd_lora; /* weights/lora.h */
+
 
 typedef struct wd_model_opts {
     wd_lora *const *lora; /* [n_lora] adapters, each with its scale; borrowed until wd_model_close */

@@ -1,0 +1,42 @@
+/* Linear maps and the low-rank adapters beside them (spec section 10). */
+#include <stdio.h>
+
+#include "model/pass.h"
+
+void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual, size_t n,
+                      size_t n_in, size_t n_out, wd_act act)
+{
+    m->ops->linear(m->ops->self, &(wd_linear_args){
+                                     .y = y,
+                                     .x = x,
+                                     .residual = residual,
+                                     .n = n,
+                                     .x_stride = n_in,
+                                     .y_stride = n_out,
+                                     .lin = lin,
+                                     .act = act,
+                                 });
+}
+
+void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, const float *residual, size_t n,
+                    size_t n_in, size_t n_out)
+{
+    float *low = m->work.lora;
+    wd_linear__apply(m, &p->lin, y, x, residual, n, n_in, n_out, WD_ACT_NONE);
+    for (uint32_t i = 0; i < p->n_adapter; i++) {
+        const wd_adapter *a = &p->adapter[i];
+        wd_linear__apply(m, &a->a, low, x, NULL, n, n_in, a->rank, WD_ACT_NONE);
+        for (size_t j = 0; j < n * a->rank; j++)
+            low[j] *= a->scale;
+        wd_linear__apply(m, &a->b, y, low, y, n, a->rank, n_out, WD_ACT_NONE);
+    }
+}
+
+void wd_trace__at(const wd_trace *t, const char *fmt, uint32_t i, size_t n_row, size_t n_col, const float *data)
+{
+    char stage[64];
+    if (!t)
+        return;
+    snprintf(stage, sizeof stage, fmt, i);
+    t->fn(t->self, stage, n_row, n_col, data);
+}
