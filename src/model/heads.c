@@ -12,14 +12,16 @@ struct wd_rerank {
 
 void wd_model_logits(wd_model *m, const float *hidden, size_t n, float *logits)
 {
-    wd_linear__apply(m, &m->text.head, logits, hidden, NULL, n, m->cfg.text.n_embd, m->cfg.text.n_vocab, WD_ACT_NONE);
+    wd_linear__apply(m, &m->text.head, logits, hidden, NULL, n, m->cfg.text.n_embd, m->cfg.text.n_vocab,
+                     WD_ACT_NONE);
 }
 
 wd_status wd_embedding(const float *hidden, size_t n_embd, size_t dim, float *out, wd_err *err)
 {
     double sum = 0;
     if (dim == 0 || dim > n_embd)
-        return WD_FAIL(err, WD_E_INVALID, "embedding: %zu dimensions are asked for, expected 1 to %zu", dim, n_embd);
+        return WD_FAIL(err, WD_E_INVALID, "embedding: %zu dimensions are asked for, expected 1 to %zu", dim,
+                       n_embd);
     for (size_t i = 0; i < dim; i++)
         sum += (double)hidden[i] * hidden[i];
     if (!(sum > 0) || !isfinite(sum))

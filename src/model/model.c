@@ -8,15 +8,17 @@ static wd_status check_config(const wd_model_config *c, wd_err *err)
 {
     const wd_text_config *t = &c->text;
     if (t->head_dim == 0 || t->head_dim % 2 || t->head_dim > 2 * WD_ROPE_PAIRS_MAX)
-        return WD_FAIL(err, WD_E_UNSUPPORTED, "config.json: head_dim %u, expected an even number up to %d", t->head_dim,
-                       2 * WD_ROPE_PAIRS_MAX);
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "config.json: head_dim %u, expected an even number up to %d",
+                       t->head_dim, 2 * WD_ROPE_PAIRS_MAX);
     if (t->n_head == 0 || t->n_kv_head == 0 || t->n_head % t->n_kv_head)
-        return WD_FAIL(err, WD_E_INVALID, "config.json: %u attention heads cannot share %u key-value heads", t->n_head,
-                       t->n_kv_head);
+        return WD_FAIL(err, WD_E_INVALID, "config.json: %u attention heads cannot share %u key-value heads",
+                       t->n_head, t->n_kv_head);
     if (t->n_layer == 0 || t->n_layer > WD_MAX_LAYERS)
-        return WD_FAIL(err, WD_E_INVALID, "config.json: %u layers, expected 1 to %d", t->n_layer, WD_MAX_LAYERS);
+        return WD_FAIL(err, WD_E_INVALID, "config.json: %u layers, expected 1 to %d", t->n_layer,
+                       WD_MAX_LAYERS);
     if (t->n_expert && (t->n_expert_used == 0 || t->n_expert_used > t->n_expert))
-        return WD_FAIL(err, WD_E_INVALID, "config.json: %u experts of %u for each token", t->n_expert_used, t->n_expert);
+        return WD_FAIL(err, WD_E_INVALID, "config.json: %u experts of %u for each token", t->n_expert_used,
+                       t->n_expert);
     if (!c->has_vision)
         return WD_OK;
 
@@ -24,66 +26,72 @@ static wd_status check_config(const wd_model_config *c, wd_err *err)
     if (v->n_head == 0 || v->n_embd % v->n_head || v->n_embd / v->n_head % 4 ||
         v->n_embd / v->n_head > 4 * WD_ROPE_PAIRS_MAX)
         return WD_FAIL(err, WD_E_UNSUPPORTED,
-                       "config.json: vision_config: %u values in %u heads, expected a multiple of 4 in each", v->n_embd,
-                       v->n_head);
+                       "config.json: vision_config: %u values in %u heads, expected a multiple of 4 in each",
+                       v->n_embd, v->n_head);
     if (v->n_out != t->n_embd)
-        return WD_FAIL(err, WD_E_INVALID, "config.json: vision_config: out_hidden_size %u, expected the decoder's %u",
-                       v->n_out, t->n_embd);
-    if (v->merge_size == 0 || v->merge_size > 8 || v->n_deepstack > WD_MAX_DEEPSTACK || v->n_deepstack > t->n_layer)
-        return WD_FAIL(err, WD_E_UNSUPPORTED, "config.json: vision_config: merge size %u or %u DeepStack layers",
-                       v->merge_size, v->n_deepstack);
+        return WD_FAIL(err, WD_E_INVALID,
+                       "config.json: vision_config: out_hidden_size %u, expected the decoder's %u", v->n_out,
+                       t->n_embd);
+    if (v->merge_size == 0 || v->merge_size > 8 || v->n_deepstack > WD_MAX_DEEPSTACK ||
+        v->n_deepstack > t->n_layer)
+        return WD_FAIL(err, WD_E_UNSUPPORTED,
+                       "config.json: vision_config: merge size %u or %u DeepStack layers", v->merge_size,
+                       v->n_deepstack);
     return WD_OK;
 }
 
-/* One block, cut into 64-byte aligned parts; the sizes are bounded by check_config and max_rows. */
-static wd_status take_workspace(wd_model *m, wd_err *err)
+/* The next part of the block, 64-byte aligned; before the block is there, only its place is counted. */
+static void *cut(wd_work *w, size_t count)
+{
+    void *p = w->block ? w->block + w->n_float : NULL;
+    w->n_float += (count + 15) / 16 * 16; /* every element has 4 bytes */
+    return p;
+}
+
+static void cut_all(wd_model *m)
 {
     const wd_text_config *c = &m->cfg.text;
     wd_work *w = &m->work;
     const size_t rows = m->max_rows, k = c->n_expert ? c->n_expert_used : 0, ex_embd = k ? c->n_embd : 0;
-    const struct {
-        void *to; /* a pointer to 4-byte elements */
-        size_t count;
-    } part[] = {
-        { &w->x, rows * c->n_embd },
-        { &w->norm, rows * c->n_embd },
-        { &w->q, rows * c->n_head * c->head_dim },
-        { &w->attn, rows * c->n_head * c->head_dim },
-        { &w->k, rows * c->n_kv_head * c->head_dim },
-        { &w->v, rows * c->n_kv_head * c->head_dim },
-        { &w->gate, rows * m->n_ff_dense },
-        { &w->up, rows * m->n_ff_dense },
-        { &w->cos, rows * c->head_dim / 2 },
-        { &w->sin, rows * c->head_dim / 2 },
-        { &w->lora, rows * m->max_rank },
-        { &w->probs, rows * c->n_expert },
-        { &w->top_p, rows * k },
-        { &w->top_i, rows * k },
-        { &w->order, rows * k },
-        { &w->start, c->n_expert + 1 },
-        { &w->ex_in, rows * ex_embd },
-        { &w->ex_out, rows * ex_embd },
-        { &w->ex_ff, rows * 2 * c->n_ff_expert },
-        { &w->ex_act, rows * c->n_ff_expert },
-        { &w->pos, rows },
-    };
-    size_t total = 0;
-    for (size_t i = 0; i < WD_COUNT(part); i++)
-        total += (part[i].count + 15) / 16 * 16;
-    w->block = wd_alloc_aligned(total, sizeof(float));
-    if (!w->block)
-        return WD_FAIL(err, WD_E_NOMEM, "model: no memory for a workspace of %zu bytes", total * sizeof(float));
-    w->n_float = total;
-    float *at = w->block;
-    for (size_t i = 0; i < WD_COUNT(part); i++) {
-        *(float **)part[i].to = at;
-        at += (part[i].count + 15) / 16 * 16;
-    }
+    w->n_float = 0;
+    w->x = cut(w, rows * c->n_embd);
+    w->norm = cut(w, rows * c->n_embd);
+    w->q = cut(w, rows * c->n_head * c->head_dim);
+    w->attn = cut(w, rows * c->n_head * c->head_dim);
+    w->k = cut(w, rows * c->n_kv_head * c->head_dim);
+    w->v = cut(w, rows * c->n_kv_head * c->head_dim);
+    w->gate = cut(w, rows * m->n_ff_dense);
+    w->up = cut(w, rows * m->n_ff_dense);
+    w->cos = cut(w, rows * c->head_dim / 2);
+    w->sin = cut(w, rows * c->head_dim / 2);
+    w->lora = cut(w, rows * m->max_rank);
+    w->probs = cut(w, rows * c->n_expert);
+    w->top_p = cut(w, rows * k);
+    w->top_i = cut(w, rows * k);
+    w->order = cut(w, rows * k);
+    w->start = cut(w, c->n_expert + 1);
+    w->ex_in = cut(w, rows * ex_embd);
+    w->ex_out = cut(w, rows * ex_embd);
+    w->ex_ff = cut(w, rows * 2 * c->n_ff_expert);
+    w->ex_act = cut(w, rows * c->n_ff_expert);
+    w->pos = cut(w, rows);
+}
+
+/* The sizes are bounded by the configuration's ranges and max_rows: no product overflows. */
+static wd_status take_workspace(wd_model *m, wd_err *err)
+{
+    cut_all(m);
+    const size_t total = m->work.n_float;
+    m->work.block = wd_alloc_aligned(total, sizeof(float));
+    if (!m->work.block)
+        return WD_FAIL(err, WD_E_NOMEM, "model: no memory for a workspace of %zu bytes",
+                       total * sizeof(float));
+    cut_all(m);
     return WD_OK;
 }
 
-wd_status wd_model_open(wd_weights *w, const wd_model_config *c, const wd_model_opts *o, wd_ops *ops, wd_model **out,
-                        wd_err *err)
+wd_status wd_model_open(wd_weights *w, const wd_model_config *c, const wd_model_opts *o, wd_ops *ops,
+                        wd_model **out, wd_err *err)
 {
     const wd_model_opts defaults = WD_MODEL_OPTS_DEFAULT;
     *out = NULL;

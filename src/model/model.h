@@ -24,7 +24,6 @@
 
 typedef struct wd_model wd_model;
 
-
 typedef struct wd_model_opts {
     wd_lora *const *lora; /* [n_lora] adapters, each with its scale; borrowed until wd_model_close */
     size_t n_lora;

@@ -53,7 +53,7 @@ typedef struct wd_decoder {
     wd_tensor embd;  /* [n_vocab][n_embd] */
     wd_layer *layer; /* [n_layer] */
     wd_norm norm;
-    wd_linear head;  /* [n_vocab][n_embd]; the embedding itself when tied */
+    wd_linear head; /* [n_vocab][n_embd]; the embedding itself when tied */
     wd_rope rope;
 } wd_decoder;
 
@@ -78,24 +78,24 @@ typedef struct wd_tower {
 
 /* The decoder's workspace: every field has max_rows rows. */
 typedef struct wd_work {
-    float *block;     /* what all the others are parts of */
+    float *block; /* what all the others are parts of */
     size_t n_float;
-    float *x;         /* [n_embd] the residual stream */
-    float *norm;      /* [n_embd] */
-    float *q, *attn;  /* [n_head * head_dim] */
-    float *k, *v;     /* [n_kv_head * head_dim] */
-    float *gate, *up; /* [n_ff] */
-    float *cos, *sin; /* [head_dim / 2] */
-    float *lora;      /* [largest rank] */
-    float *probs;     /* [n_expert] */
-    float *top_p;     /* [n_expert_used] */
+    float *x;              /* [n_embd] the residual stream */
+    float *norm;           /* [n_embd] */
+    float *q, *attn;       /* [n_head * head_dim] */
+    float *k, *v;          /* [n_kv_head * head_dim] */
+    float *gate, *up;      /* [n_ff] */
+    float *cos, *sin;      /* [head_dim / 2] */
+    float *lora;           /* [largest rank] */
+    float *probs;          /* [n_expert] */
+    float *top_p;          /* [n_expert_used] */
     float *ex_in, *ex_out; /* [n_embd] rows of one expert */
-    float *ex_ff;     /* [2 * n_ff_expert] */
-    float *ex_act;    /* [n_ff_expert] */
-    uint32_t *top_i;  /* [n_expert_used] */
-    uint32_t *order;  /* [n_expert_used] places in top_i, grouped by expert */
-    uint32_t *start;  /* n_expert + 1, not rows: where each expert's group begins in order */
-    int32_t *pos;     /* [1] */
+    float *ex_ff;          /* [2 * n_ff_expert] */
+    float *ex_act;         /* [n_ff_expert] */
+    uint32_t *top_i;       /* [n_expert_used] */
+    uint32_t *order;       /* [n_expert_used] places in top_i, grouped by expert */
+    uint32_t *start;       /* n_expert + 1, not rows: where each expert's group begins in order */
+    int32_t *pos;          /* [1] */
 } wd_work;
 
 struct wd_model {

@@ -17,8 +17,8 @@ typedef struct wd_pass {
 /* y [n][n_out] = x Wt + b (+ residual [n][n_out], may be y), and the adapters' shares. */
 void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, const float *residual, size_t n,
                     size_t n_in, size_t n_out);
-void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual, size_t n,
-                      size_t n_in, size_t n_out, wd_act act);
+void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual,
+                      size_t n, size_t n_in, size_t n_out, wd_act act);
 
 /* x += attention(norm(x)), x += mlp(norm(x)): the two halves of a layer over w->x. */
 void wd_attention__add(const wd_pass *p, uint32_t l);
@@ -30,7 +30,8 @@ void wd_moe__add(const wd_pass *p, uint32_t l);
 void wd_moe__route(float *probs, size_t n, uint32_t n_expert, uint32_t k, bool renormalise, uint32_t *top_i,
                    float *top_p);
 /* order [n * k]: places in top_i grouped by expert, rows ascending in a group; start [n_expert + 1]. */
-void wd_moe__group(const uint32_t *top_i, size_t n, uint32_t n_expert, uint32_t k, uint32_t *order, uint32_t *start);
+void wd_moe__group(const uint32_t *top_i, size_t n, uint32_t n_expert, uint32_t k, uint32_t *order,
+                   uint32_t *start);
 
 /* n_group merge blocks, 4 rows of x [n_embd] each, to out [n_group][n_out] (spec sections 5.6, 5.7). norm and hidden are
  * scratch of as many floats as the rows of x. */
@@ -40,7 +41,8 @@ void wd_merger__run(wd_model *m, const wd_merger *g, bool norm_after_grouping, c
 void wd_tower__place(uint32_t w, uint32_t merge, size_t i, uint32_t *row, uint32_t *col);
 /* out [n][n_embd]: interpolated position embeddings of patches first .. first + n - 1 of an h x w grid (5.3). corner is
  * scratch [4][n_embd]. */
-void wd_tower__positions(wd_model *m, uint32_t h, uint32_t w, size_t first, size_t n, float *corner, float *out);
+void wd_tower__positions(wd_model *m, uint32_t h, uint32_t w, size_t first, size_t n, float *corner,
+                         float *out);
 
 static inline void wd_trace__rows(const wd_trace *t, const char *stage, size_t n_row, size_t n_col,
                                   const float *data)
@@ -49,6 +51,7 @@ static inline void wd_trace__rows(const wd_trace *t, const char *stage, size_t n
         t->fn(t->self, stage, n_row, n_col, data);
 }
 /* fmt has one %u for i. */
-void wd_trace__at(const wd_trace *t, const char *fmt, uint32_t i, size_t n_row, size_t n_col, const float *data);
+void wd_trace__at(const wd_trace *t, const char *fmt, uint32_t i, size_t n_row, size_t n_col,
+                  const float *data);
 
 #endif

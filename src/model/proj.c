@@ -3,8 +3,8 @@
 
 #include "model/pass.h"
 
-void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual, size_t n,
-                      size_t n_in, size_t n_out, wd_act act)
+void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual,
+                      size_t n, size_t n_in, size_t n_out, wd_act act)
 {
     m->ops->linear(m->ops->self, &(wd_linear_args){
                                      .y = y,
@@ -32,7 +32,8 @@ void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, con
     }
 }
 
-void wd_trace__at(const wd_trace *t, const char *fmt, uint32_t i, size_t n_row, size_t n_col, const float *data)
+void wd_trace__at(const wd_trace *t, const char *fmt, uint32_t i, size_t n_row, size_t n_col,
+                  const float *data)
 {
     char stage[64];
     if (!t)

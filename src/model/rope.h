@@ -10,10 +10,10 @@
 #define WD_ROPE_PAIRS_MAX 256
 
 typedef struct wd_rope {
-    uint32_t n_pair;                    /* head_dim / 2 */
-    float scale;                        /* of cos and sin: YaRN's attention factor, 1 without */
-    float inv_freq[WD_ROPE_PAIRS_MAX];  /* [n_pair] */
-    uint8_t axis[WD_ROPE_PAIRS_MAX];    /* [n_pair] 0 t, 1 h, 2 w */
+    uint32_t n_pair;                   /* head_dim / 2 */
+    float scale;                       /* of cos and sin: YaRN's attention factor, 1 without */
+    float inv_freq[WD_ROPE_PAIRS_MAX]; /* [n_pair] */
+    uint8_t axis[WD_ROPE_PAIRS_MAX];   /* [n_pair] 0 t, 1 h, 2 w */
 } wd_rope;
 
 /* head_dim is even and at most 2 * WD_ROPE_PAIRS_MAX. */

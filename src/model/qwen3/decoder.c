@@ -12,7 +12,8 @@ static wd_status check_tokens(const wd_model *m, const wd_step *s, wd_err *err)
         return WD_FAIL(err, WD_E_INTERNAL, "step: %zu tokens, expected 1 to %u", s->n, m->max_rows);
     for (size_t i = 0; i < s->n; i++)
         if (s->ids[i] >= c->n_vocab)
-            return WD_FAIL(err, WD_E_INVALID, "step: token %u is outside the vocabulary of %u", s->ids[i], c->n_vocab);
+            return WD_FAIL(err, WD_E_INVALID, "step: token %u is outside the vocabulary of %u", s->ids[i],
+                           c->n_vocab);
     for (int a = 0; a < 3; a++)
         for (size_t i = 0; s->pos[a] && i < s->n; i++)
             if (s->pos[a][i] < 0)
@@ -58,7 +59,8 @@ static void embed(const wd_pass *p, const wd_step *s)
     ops->embed(ops->self, p->w->x, &p->m->text.embd, s->ids, p->n);
     for (size_t i = 0; s->visual && i < p->n; i++)
         if (s->visual[i] >= 0)
-            memcpy(p->w->x + i * n_embd, s->features->main + (size_t)s->visual[i] * n_embd, n_embd * sizeof(float));
+            memcpy(p->w->x + i * n_embd, s->features->main + (size_t)s->visual[i] * n_embd,
+                   n_embd * sizeof(float));
     wd_trace__rows(p->trace, "inputs_embeds", p->n, n_embd, p->w->x);
 }
 

@@ -38,7 +38,8 @@ static wd_status fetch_fused_experts(const wd_fetch *f, uint32_t l, wd_moe *moe)
     wd_tensor gate_up, down;
     bool gate_up_in_out, down_in_out;
     snprintf(name, sizeof name, "layers.%u.mlp.experts.gate_up_proj", l);
-    WD_TRY(fetch_fused(f, name, c->n_expert, 2 * (size_t)c->n_ff_expert, c->n_embd, &gate_up, &gate_up_in_out));
+    WD_TRY(
+        fetch_fused(f, name, c->n_expert, 2 * (size_t)c->n_ff_expert, c->n_embd, &gate_up, &gate_up_in_out));
     snprintf(name, sizeof name, "layers.%u.mlp.experts.down_proj", l);
     WD_TRY(fetch_fused(f, name, c->n_expert, c->n_embd, c->n_ff_expert, &down, &down_in_out));
 

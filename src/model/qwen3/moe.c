@@ -51,7 +51,8 @@ void wd_moe__route(float *probs, size_t n, uint32_t n_expert, uint32_t k, bool r
     }
 }
 
-void wd_moe__group(const uint32_t *top_i, size_t n, uint32_t n_expert, uint32_t k, uint32_t *order, uint32_t *start)
+void wd_moe__group(const uint32_t *top_i, size_t n, uint32_t n_expert, uint32_t k, uint32_t *order,
+                   uint32_t *start)
 {
     memset(start, 0, (n_expert + 1) * sizeof *start);
     for (size_t i = 0; i < n * k; i++)
@@ -107,7 +108,8 @@ void wd_moe__add(const wd_pass *p, uint32_t l)
     wd_work *w = p->w;
     const size_t n_embd = c->n_embd;
     const uint32_t k = c->n_expert_used;
-    const bool renormalise = c->norm_topk_prob || m->cfg.arch == WD_ARCH_QWEN3_VL_MOE; /* the latter always does */
+    const bool renormalise = c->norm_topk_prob ||
+                             m->cfg.arch == WD_ARCH_QWEN3_VL_MOE; /* the latter always does */
 
     ops->rmsnorm(ops->self, w->norm, w->x, &y->mlp_norm.w, p->n, n_embd, c->rms_eps);
     wd_linear__apply(m, &y->moe.router, w->probs, w->norm, NULL, p->n, n_embd, c->n_expert, WD_ACT_NONE);
@@ -127,7 +129,7 @@ void wd_moe__add(const wd_pass *p, uint32_t l)
             memcpy(w->ex_in + i * n_embd, w->norm + place[i] / k * n_embd, n_embd * sizeof(float));
         run_expert(p, &y->moe.expert[e], y->moe.fused, in, n);
         for (size_t i = 0; i < n; i++)
-            ops->add_scaled(ops->self, w->x + place[i] / k * n_embd, w->ex_out + i * n_embd, w->top_p[place[i]],
-                            n_embd);
+            ops->add_scaled(ops->self, w->x + place[i] / k * n_embd, w->ex_out + i * n_embd,
+                            w->top_p[place[i]], n_embd);
     }
 }

@@ -10,7 +10,8 @@
 static wd_status fetch_patch(const wd_fetch *f, wd_tower *t)
 {
     const wd_vision_config *c = &f->m->cfg.vision;
-    const size_t dim[5] = { c->n_embd, 3, c->temporal_patch_size, c->patch_size, c->patch_size }, n_embd = c->n_embd;
+    const size_t dim[5] = { c->n_embd, 3, c->temporal_patch_size, c->patch_size, c->patch_size },
+                 n_embd = c->n_embd;
     WD_TRY(wd_fetch__tensor(f, "visual.patch_embed.proj.weight", dim, 5, &t->patch.w));
     WD_TRY(wd_fetch__tensor(f, "visual.patch_embed.proj.bias", &n_embd, 1, &t->patch.b));
     /* Kernel and stride are equal, so the convolution is a product over flattened patches. */
@@ -26,8 +27,8 @@ static wd_status fetch_positions(const wd_fetch *f, wd_tower *t)
     while ((size_t)t->side * t->side < c->n_pos)
         t->side++;
     if ((size_t)t->side * t->side != c->n_pos)
-        return WD_FAIL(f->err, WD_E_INVALID, "config.json: vision_config: num_position_embeddings %u is not a square",
-                       c->n_pos);
+        return WD_FAIL(f->err, WD_E_INVALID,
+                       "config.json: vision_config: num_position_embeddings %u is not a square", c->n_pos);
     return wd_fetch__tensor(f, "visual.pos_embed.weight", (size_t[]){ c->n_pos, c->n_embd }, 2, &t->pos);
 }
 

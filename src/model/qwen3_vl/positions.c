@@ -20,7 +20,8 @@ static void locate(uint32_t i, uint32_t n, uint32_t side, uint32_t *low, uint32_
     *share = at - (float)*low;
 }
 
-void wd_tower__positions(wd_model *m, uint32_t h, uint32_t w, size_t first, size_t n, float *corner, float *out)
+void wd_tower__positions(wd_model *m, uint32_t h, uint32_t w, size_t first, size_t n, float *corner,
+                         float *out)
 {
     const wd_tower *t = m->tower;
     const size_t dim = m->cfg.vision.n_embd;
@@ -31,7 +32,8 @@ void wd_tower__positions(wd_model *m, uint32_t h, uint32_t w, size_t first, size
         locate(row, h, t->side, &y0, &y1, &dy);
         locate(col, w, t->side, &x0, &x1, &dx);
 
-        const uint32_t ids[4] = { y0 * t->side + x0, y0 * t->side + x1, y1 * t->side + x0, y1 * t->side + x1 };
+        const uint32_t ids[4] = { y0 * t->side + x0, y0 * t->side + x1, y1 * t->side + x0,
+                                  y1 * t->side + x1 };
         const float share[4] = { (1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx };
         m->ops->embed(m->ops->self, corner, &t->pos, ids, 4);
         for (size_t j = 0; j < dim; j++)

@@ -21,18 +21,18 @@ typedef struct tower_run {
     const wd_vision_config *c;
     const wd_see *in;
     wd_features *out;
-    size_t n_total, n_done;    /* rows of the whole call, rows of the batches before this one */
-    size_t at_grid, at_t;      /* the next segment */
-    size_t n, n_seg;           /* this batch */
+    size_t n_total, n_done; /* rows of the whole call, rows of the batches before this one */
+    size_t at_grid, at_t;   /* the next segment */
+    size_t n, n_seg;        /* this batch */
     size_t seg[SEGMENTS_MAX + 1];
     uint32_t seg_h[SEGMENTS_MAX], seg_w[SEGMENTS_MAX];
-    float *block;              /* what all the others are parts of */
-    float *x, *attn;           /* [rows][n_embd] */
-    float *qkv;                /* [rows][3 * n_embd] */
-    float *cos, *sin;          /* [rows][head_dim / 2] */
-    float *norm;               /* [BLOCK_ROWS][n_embd] */
-    float *hidden;             /* [BLOCK_ROWS][max(n_ff, n_embd)] */
-    float *corner;             /* [4][n_embd] */
+    float *block;     /* what all the others are parts of */
+    float *x, *attn;  /* [rows][n_embd] */
+    float *qkv;       /* [rows][3 * n_embd] */
+    float *cos, *sin; /* [rows][head_dim / 2] */
+    float *norm;      /* [BLOCK_ROWS][n_embd] */
+    float *hidden;    /* [BLOCK_ROWS][max(n_ff, n_embd)] */
+    float *corner;    /* [4][n_embd] */
 } tower_run;
 
 wd_status wd_features_init(wd_features *f, size_t n_row, size_t n_embd, uint32_t n_deepstack, wd_err *err)
@@ -65,9 +65,11 @@ static wd_status check_grids(const wd_see *in, uint32_t merge, size_t *total, si
         const uint32_t *thw = in->grid[g];
         size_t seg, all;
         if (!thw[0] || !thw[1] || !thw[2] || thw[1] % merge || thw[2] % merge)
-            return WD_FAIL(err, WD_E_INVALID, "vision: a grid of %u x %u x %u patches, expected sides in multiples of %u",
+            return WD_FAIL(err, WD_E_INVALID,
+                           "vision: a grid of %u x %u x %u patches, expected sides in multiples of %u",
                            thw[0], thw[1], thw[2], merge);
-        if (!wd_mul_size(thw[1], thw[2], &seg) || !wd_mul_size(seg, thw[0], &all) || !wd_add_size(*total, all, total))
+        if (!wd_mul_size(thw[1], thw[2], &seg) || !wd_mul_size(seg, thw[0], &all) ||
+            !wd_add_size(*total, all, total))
             return WD_FAIL(err, WD_E_LIMIT, "vision: too many patches");
         *largest = WD_MAX(*largest, seg);
     }
@@ -82,10 +84,14 @@ static wd_status take_workspace(tower_run *r, size_t rows, wd_err *err)
         float **to;
         size_t rows, cols;
     } part[] = {
-        { &r->x, rows, c->n_embd },     { &r->attn, rows, c->n_embd },
-        { &r->qkv, rows, 3 * (size_t)c->n_embd }, { &r->cos, rows, half },
-        { &r->sin, rows, half },        { &r->norm, BLOCK_ROWS, c->n_embd },
-        { &r->hidden, BLOCK_ROWS, WD_MAX(c->n_ff, c->n_embd) }, { &r->corner, 4, c->n_embd },
+        { &r->x, rows, c->n_embd },
+        { &r->attn, rows, c->n_embd },
+        { &r->qkv, rows, 3 * (size_t)c->n_embd },
+        { &r->cos, rows, half },
+        { &r->sin, rows, half },
+        { &r->norm, BLOCK_ROWS, c->n_embd },
+        { &r->hidden, BLOCK_ROWS, WD_MAX(c->n_ff, c->n_embd) },
+        { &r->corner, 4, c->n_embd },
     };
     size_t total = 0, at = 0;
     for (size_t i = 0; i < WD_COUNT(part); i++) {
@@ -132,8 +138,8 @@ static void enter(tower_run *r)
     const wd_vision_config *c = r->c;
     const wd_rope *rope = &r->m->tower->rope;
     const size_t n_embd = c->n_embd, half = n_embd / c->n_head / 2, n_in = r->m->tower->patch.w.dim[1];
-    wd_linear__apply(r->m, &r->m->tower->patch, r->x, r->in->patches + r->n_done * n_in, NULL, r->n, n_in, n_embd,
-                     WD_ACT_NONE);
+    wd_linear__apply(r->m, &r->m->tower->patch, r->x, r->in->patches + r->n_done * n_in, NULL, r->n, n_in,
+                     n_embd, WD_ACT_NONE);
     wd_trace__rows(r->in->trace, "patch_embed", r->n, n_embd, r->x);
 
     for (size_t s = 0; s < r->n_seg; s++) {
@@ -143,7 +149,8 @@ static void enter(tower_run *r)
         for (size_t i = 0; i < rows; i++) {
             uint32_t row, col;
             wd_tower__place(r->seg_w[s], c->merge_size, i, &row, &col);
-            wd_rope__angles_axial(rope, row, col, r->cos + (r->seg[s] + i) * half, r->sin + (r->seg[s] + i) * half);
+            wd_rope__angles_axial(rope, row, col, r->cos + (r->seg[s] + i) * half,
+                                  r->sin + (r->seg[s] + i) * half);
         }
     }
     wd_trace__rows(r->in->trace, "pos_embed_interp", r->n, n_embd, r->attn);
@@ -206,10 +213,11 @@ static void run_block(tower_run *r, uint32_t j)
 /* out: where the first row of this batch goes. */
 static void merge(tower_run *r, const wd_merger *g, bool norm_after_grouping, float *out)
 {
-    const size_t unit = (size_t)r->c->merge_size * r->c->merge_size, step = BLOCK_ROWS / unit, n = r->n / unit;
+    const size_t unit = (size_t)r->c->merge_size * r->c->merge_size, step = BLOCK_ROWS / unit,
+                 n = r->n / unit;
     for (size_t i = 0; i < n; i += step)
-        wd_merger__run(r->m, g, norm_after_grouping, r->x + i * unit * r->c->n_embd, WD_MIN(n - i, step), r->norm,
-                       r->hidden, out + i * r->c->n_out);
+        wd_merger__run(r->m, g, norm_after_grouping, r->x + i * unit * r->c->n_embd, WD_MIN(n - i, step),
+                       r->norm, r->hidden, out + i * r->c->n_out);
 }
 
 static wd_status run_batch(tower_run *r, wd_err *err)
