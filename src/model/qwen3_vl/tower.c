@@ -160,6 +160,15 @@ static void enter(tower_run *r)
     wd_trace__rows(r->in->trace, "vis_in", r->n, n_embd, r->x);
 }
 
+/* Queries and keys lie among the values: copied out for whoever looks. */
+static void trace_columns(tower_run *r, const char *stage, const float *from, size_t rows)
+{
+    const size_t n_embd = r->c->n_embd;
+    for (size_t i = 0; i < rows; i++)
+        memcpy(r->hidden + i * n_embd, from + i * 3 * n_embd, n_embd * sizeof(float));
+    wd_trace__rows(r->in->trace, stage, rows, n_embd, r->hidden);
+}
+
 static void attend(tower_run *r, const wd_vit_block *b, bool traced)
 {
     const wd_vision_config *c = r->c;
@@ -175,7 +184,10 @@ static void attend(tower_run *r, const wd_vit_block *b, bool traced)
         wd_linear__apply(r->m, &b->qkv, qkv, r->norm, NULL, rows, n_embd, stride, WD_ACT_NONE);
         ops->rope(ops->self, qkv, cos_i, sin_i, rows, stride, c->n_head, head_dim);
         ops->rope(ops->self, qkv + n_embd, cos_i, sin_i, rows, stride, c->n_head, head_dim);
-        wd_trace__rows(t, "vis_qkv_rope_0", rows, stride, qkv);
+        if (t) {
+            trace_columns(r, "vis_q_rope_0", qkv, rows);
+            trace_columns(r, "vis_k_rope_0", qkv + n_embd, rows);
+        }
     }
     ops->attn_full(ops->self, &(wd_attn_full){
                                   .q = r->qkv,
