@@ -1,0 +1,28 @@
+/* The engine in this process. It serves one request at a time; calls from several threads must take turns.
+ *
+ * The keys and values of the last request are kept: a request that begins with the same tokens (and the same
+ * images) computes only what is new.
+ */
+#ifndef WD_ENGINE_LOCAL_LOCAL_H
+#define WD_ENGINE_LOCAL_LOCAL_H
+
+#include "engine/engine.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+#include "vision/config.h"
+#include "vision/video.h"
+
+typedef struct wd_local_opts {
+    wd_model *model; /* borrowed, as all below */
+    const wd_tokenizer *tokenizer;
+    wd_chat_kind chat_kind;
+    wd_vision_processor processor; /* ignored for a model without eyes */
+    wd_video_opts video;           /* {0}: the processor's */
+    uint32_t context;              /* most tokens of prompt and reply, 0: the model's */
+    bool f32_kv;                   /* keep keys and values in f32 whatever the weights are */
+    const char *backend;           /* name of the operators, for messages */
+} wd_local_opts;
+
+WD_MUST_CHECK wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err);
+
+#endif
