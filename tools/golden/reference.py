@@ -53,7 +53,7 @@ class Sample:
     """A prompt: ids, the grids of its images and videos, and pixel rows (images first, then videos)."""
 
     def __init__(self, parts):
-        ids, self.images, self.videos = [], [], []
+        ids, self.images, self.videos, self.pixel_rows = [], [], [], None
         for kind, *arg in parts:
             if kind == "text":
                 ids += words(arg[0], 100 + len(ids), *arg[1:]).tolist()
@@ -72,7 +72,7 @@ class Sample:
         kw = {"input_ids": self.ids[None]}
         types = torch.zeros_like(self.ids)
         types[self.ids == IMG], types[self.ids == VID] = 1, 2
-        rows = pixels(sum(self.n_rows), SEED)
+        rows = pixels(sum(self.n_rows), SEED) if self.pixel_rows is None else self.pixel_rows
         if self.images:
             kw["pixel_values"] = rows[:self.n_rows[0]]
             kw["image_grid_thw"] = torch.tensor(self.images)
@@ -239,7 +239,12 @@ def greedy(model, sample, out, prefix):
 
 
 def run_sample(model, module, name, parts, what, out):
-    sample, rec = Sample(parts), Recorder()
+    return run(model, module, name, Sample(parts), what, out)
+
+
+def run(model, module, name, sample, what, out):
+    """Puts NAME.ids, inputs, stages, log-probabilities and the greedy continuation into out; -> smallest gap."""
+    rec = Recorder()
     rec.vis0 = None
     lm, vis = inner(model)
     undo = watch_text(rec, lm, module)
