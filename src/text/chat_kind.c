@@ -1,0 +1,163 @@
+/* Which of the chat formats a checkpoint was trained on. The templates are recognised by what they do, so that a
+ * changed comment or indentation in a re-saved file does not matter, and a different template is not mistaken. */
+#include "text/chat.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#define TEMPLATE_MAX ((size_t)1 << 20)
+#define CONFIG_MAX ((size_t)64 << 20)
+
+static const char *const names[WD_CHAT_N_KIND] = {
+    [WD_CHAT_QWEN3] = "qwen3",
+    [WD_CHAT_QWEN3_INSTRUCT_2507] = "qwen3-instruct-2507",
+    [WD_CHAT_QWEN3_THINKING_2507] = "qwen3-thinking-2507",
+    [WD_CHAT_QWEN3_VL_INSTRUCT] = "qwen3-vl-instruct",
+    [WD_CHAT_QWEN3_VL_THINKING] = "qwen3-vl-thinking",
+};
+
+const char *wd_chat_kind_name(wd_chat_kind kind)
+{
+    return names[kind];
+}
+
+static bool has(wd_span text, const char *part)
+{
+    return wd_span_find(text, wd_span_str(part), 0) != SIZE_MAX;
+}
+
+/* The template with "\n" escapes as newlines: it can be written either way. */
+static bool unescape(wd_span jinja, wd_buf *out)
+{
+    for (size_t i = 0; i < jinja.n; i++) {
+        const bool newline = jinja.p[i] == '\\' && i + 1 < jinja.n && jinja.p[i + 1] == 'n';
+        wd_buf_char(out, newline ? '\n' : (char)jinja.p[i]);
+        i += newline;
+    }
+    return !out->failed;
+}
+
+static bool recognise(wd_span t, wd_chat_kind *kind)
+{
+    /* What all of ours do: ChatML, JSON tool calls, tool results as user turns, no default system message. */
+    static const char *const needed[] = {
+        "<|im_start|>system\n",
+        "You may call one or more functions to assist with the user query.",
+        "<tool_call>\n{\"name\": \"",
+        "\n<tool_response>\n",
+        "add_generation_prompt",
+        "<|im_start|>assistant\n",
+    };
+    /* Later and other Qwen generations. */
+    static const char *const foreign[] = {
+        "You are a helpful assistant", "<function=", "<|audio_", "raise_exception", "preserve_thinking",
+    };
+    for (size_t i = 0; i < WD_COUNT(needed); i++)
+        if (!has(t, needed[i]))
+            return false;
+    for (size_t i = 0; i < WD_COUNT(foreign); i++)
+        if (has(t, foreign[i]))
+            return false;
+    const bool opens = has(t, "<|im_start|>assistant\n<think>\n");
+    const bool strips = has(t, "last_query_index") && has(t, "</think>") && has(t, "reasoning_content");
+    if (has(t, "<|image_pad|>")) {
+        *kind = opens ? WD_CHAT_QWEN3_VL_THINKING : WD_CHAT_QWEN3_VL_INSTRUCT;
+        return has(t, "<|video_pad|>") && has(t, "add_vision_id") && strips == opens;
+    }
+    *kind = opens                      ? WD_CHAT_QWEN3_THINKING_2507
+            : has(t, "enable_thinking") ? WD_CHAT_QWEN3
+                                        : WD_CHAT_QWEN3_INSTRUCT_2507;
+    return strips;
+}
+
+static wd_chat_kind family_default(const char *model_type)
+{
+    return model_type && strncmp(model_type, "qwen3_vl", 8) == 0 ? WD_CHAT_QWEN3_VL_INSTRUCT : WD_CHAT_QWEN3;
+}
+
+bool wd_chat_kind_of_template(wd_span jinja, const char *model_type, wd_chat_kind *kind)
+{
+    wd_buf plain = { 0 };
+    wd_chat_kind found = WD_CHAT_QWEN3;
+    const bool known = unescape(jinja, &plain) && recognise(wd_buf_view(&plain), &found);
+    wd_buf_free(&plain);
+    *kind = known ? found : family_default(model_type);
+    return known;
+}
+
+/* The template's text in a JSON document: a string, or a list of named ones of which "default" counts. */
+static const char *template_in(const json_t *doc)
+{
+    const json_t *t = json_object_get(doc, "chat_template");
+    for (size_t i = 0; json_is_array(t) && i < json_array_size(t); i++) {
+        const json_t *one = json_array_get(t, i);
+        const char *name = json_string_value(json_object_get(one, "name"));
+        if (name && strcmp(name, "default") == 0)
+            return json_string_value(json_object_get(one, "template"));
+    }
+    return json_string_value(t);
+}
+
+/* The first file that has a template; text stays empty when none has. */
+static wd_status read_template(wd_arena *a, const char *dir, wd_buf *text, wd_err *err)
+{
+    static const char *const files[] = { "chat_template.jinja", "chat_template.json", "tokenizer_config.json" };
+    for (size_t i = 0; i < WD_COUNT(files) && !text->n; i++) {
+        const char *path = wd_path_join(a, dir, files[i]);
+        if (!path)
+            return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", dir);
+        if (!wd_file_exists(path))
+            continue;
+        if (i == 0) {
+            WD_TRY(wd_file_read(path, TEMPLATE_MAX, text, err));
+            continue;
+        }
+        json_t *doc;
+        WD_TRY(wd_json_read_file(path, CONFIG_MAX, &doc, err));
+        const char *found = template_in(doc);
+        if (found)
+            wd_buf_str(text, found);
+        json_decref(doc);
+        WD_TRY(wd_buf_check(text, path, err));
+    }
+    return WD_OK;
+}
+
+static wd_status detect(const char *dir, const char *model_type, wd_chat_kind *kind, bool *known, wd_err *err)
+{
+    wd_buf text = { 0 };
+    wd_arena *a = wd_arena_create((size_t)64 << 10, false);
+    wd_status st = a ? read_template(a, dir, &text, err) : WD_FAIL(err, WD_E_NOMEM, "%s: no memory", dir);
+    if (!st) {
+        *known = wd_chat_kind_of_template(wd_buf_view(&text), model_type, kind);
+        if (!*known)
+            wd_log(WD_LOG_WARN, "chat", "%s chat template, taking the family's default, format=%s",
+                   text.n ? "unknown" : "no", names[*kind]);
+        else if (wd_chat_kind_sees(family_default(model_type)) && !wd_chat_kind_sees(*kind))
+            wd_log(WD_LOG_WARN, "chat", "the chat template is one for text only, format=%s", names[*kind]);
+    }
+    wd_buf_free(&text);
+    wd_arena_destroy(a);
+    return st;
+}
+
+wd_status wd_chat_detect(const char *dir, const char *model_type, const char *want, wd_chat_kind *kind, bool *known,
+                         wd_err *err)
+{
+    bool unused;
+    known = known ? known : &unused;
+    if (!want || !*want || strcmp(want, "auto") == 0)
+        return detect(dir, model_type, kind, known, err);
+    for (size_t i = 0; i < WD_CHAT_N_KIND; i++) {
+        if (strcmp(want, names[i]) == 0) {
+            *kind = (wd_chat_kind)i;
+            *known = true;
+            return WD_OK;
+        }
+    }
+    return WD_FAIL(err, WD_E_USAGE,
+                   "chat format \"%s\" is unknown, expected auto, qwen3, qwen3-instruct-2507, qwen3-thinking-2507, "
+                   "qwen3-vl-instruct or qwen3-vl-thinking",
+                   want);
+}
