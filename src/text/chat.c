@@ -12,19 +12,25 @@
 #include "text/jsontext.h"
 
 typedef struct format {
-    bool sees;           /* images and videos are rendered */
-    bool strips_history; /* assistant turns: reasoning is taken out of the content, and dropped in old turns */
+    bool sees; /* images and videos are rendered */
+    bool
+        strips_history; /* assistant turns: reasoning is taken out of the content, and dropped in old turns */
     bool system_anywhere; /* system messages after the first one are rendered */
-    bool switchable;     /* enable_thinking = false closes an empty think block in the generation prompt */
-    bool opens_thinking; /* the generation prompt ends in "<think>\n" */
+    bool switchable;      /* enable_thinking = false closes an empty think block in the generation prompt */
+    bool opens_thinking;  /* the generation prompt ends in "<think>\n" */
 } format;
 
 static const format formats[WD_CHAT_N_KIND] = {
     [WD_CHAT_QWEN3] = { .strips_history = true, .system_anywhere = true, .switchable = true },
     [WD_CHAT_QWEN3_INSTRUCT_2507] = { .strips_history = true, .system_anywhere = true },
-    [WD_CHAT_QWEN3_THINKING_2507] = { .strips_history = true, .system_anywhere = true, .opens_thinking = true },
+    [WD_CHAT_QWEN3_THINKING_2507] = { .strips_history = true,
+                                      .system_anywhere = true,
+                                      .opens_thinking = true },
     [WD_CHAT_QWEN3_VL_INSTRUCT] = { .sees = true },
-    [WD_CHAT_QWEN3_VL_THINKING] = { .sees = true, .strips_history = true, .system_anywhere = true, .opens_thinking = true },
+    [WD_CHAT_QWEN3_VL_THINKING] = { .sees = true,
+                                    .strips_history = true,
+                                    .system_anywhere = true,
+                                    .opens_thinking = true },
 };
 
 static const char tools_before[] =
@@ -104,7 +110,8 @@ static wd_status render_content(render *r, const wd_message *m, bool counts)
             continue;
         }
         if (!r->f->sees)
-            return WD_FAIL(r->err, WD_E_INVALID, "message %zu: an image or video, but this model reads text only",
+            return WD_FAIL(r->err, WD_E_INVALID,
+                           "message %zu: an image or video, but this model reads text only",
                            (size_t)(m - r->chat->message) + 1);
         if (!media_shown)
             return WD_FAIL(r->err, WD_E_INVALID,
@@ -230,7 +237,8 @@ static void split_reasoning(piece *content, piece *reasoning)
         last = at;
     *reasoning = rstrip((piece){ content->in, 0, first });
     const wd_span thought = piece_text(*reasoning);
-    for (size_t at = wd_span_find(thought, open, 0); at != SIZE_MAX; at = wd_span_find(thought, open, at + open.n))
+    for (size_t at = wd_span_find(thought, open, 0); at != SIZE_MAX;
+         at = wd_span_find(thought, open, at + open.n))
         reasoning->from = at + open.n;
     *reasoning = lstrip(*reasoning);
     content->from = last + close.n;
@@ -322,7 +330,8 @@ static wd_status render_all(render *r, wd_span tool_lines)
             n_given += r->chat->message[i].part[k].kind != WD_PART_TEXT;
         if (r->out.n_image + r->out.n_video != n_given)
             return WD_FAIL(r->err, WD_E_INVALID,
-                           "message %zu: this model's chat format would leave out an image or video of it", i + 1);
+                           "message %zu: this model's chat format would leave out an image or video of it",
+                           i + 1);
     }
     if (r->chat->no_generation_prompt)
         return WD_OK;

@@ -20,7 +20,9 @@ static void put(wd_chat__build *b, wd_seg_kind kind, wd_span s)
     } else {
         const wd_seg seg = {
             .kind = kind,
-            .index = kind == WD_SEG_IMAGE ? b->n_image : kind == WD_SEG_VIDEO ? b->n_video : 0,
+            .index = kind == WD_SEG_IMAGE   ? b->n_image
+                     : kind == WD_SEG_VIDEO ? b->n_video
+                                            : 0,
             .at = b->text.n,
             .n = s.n,
         };
@@ -94,7 +96,8 @@ wd_status wd_chat__finish(wd_chat__build *b, wd_arena *a, wd_chat_text *out, wd_
     char *text = wd_arena_strndup(a, b->text.n ? (const char *)b->text.p : "", b->text.n);
     wd_seg *copy = WD_NEW_N(a, wd_seg, n ? n : 1);
     if (!text || !copy)
-        return WD_FAIL(err, WD_E_NOMEM, "chat: a prompt of %zu bytes does not fit in the request's memory", b->text.n);
+        return WD_FAIL(err, WD_E_NOMEM, "chat: a prompt of %zu bytes does not fit in the request's memory",
+                       b->text.n);
     if (n)
         memcpy(copy, seg, n * sizeof *seg);
     *out = (wd_chat_text){

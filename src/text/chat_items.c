@@ -6,15 +6,16 @@
 #include "base/utf8.h"
 #include "text/chat_build.h"
 
-static const char judge[] = "Judge whether the Document meets the requirements based on the Query and the Instruct "
-                            "provided. Note that the answer can only be \"yes\" or \"no\".";
+static const char judge[] =
+    "Judge whether the Document meets the requirements based on the Query and the Instruct "
+    "provided. Note that the answer can only be \"yes\" or \"no\".";
 
 /* The characters that Python's str.strip() takes away. */
 static bool is_space(uint32_t cp)
 {
-    return (cp >= 0x09 && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x20) || cp == 0x85 || cp == 0xA0 || cp == 0x1680 ||
-           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F ||
-           cp == 0x3000;
+    return (cp >= 0x09 && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x20) || cp == 0x85 || cp == 0xA0 ||
+           cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F ||
+           cp == 0x205F || cp == 0x3000;
 }
 
 static bool is_punctuation(uint32_t cp)
@@ -77,7 +78,8 @@ static wd_status finish(wd_chat__build *b, wd_arena *a, wd_chat_text *out, wd_er
     return st;
 }
 
-wd_status wd_chat_vl_embedding(wd_arena *a, wd_span instruction, wd_chat_item item, wd_chat_text *out, wd_err *err)
+wd_status wd_chat_vl_embedding(wd_arena *a, wd_span instruction, wd_chat_item item, wd_chat_text *out,
+                               wd_err *err)
 {
     wd_chat__build b = { 0 };
     wd_chat__template(&b, "<|im_start|>system\n");
@@ -107,9 +109,10 @@ wd_status wd_chat_vl_reranker(wd_arena *a, wd_span instruction, wd_chat_item que
     wd_chat__template(&b, "<|im_start|>system\n");
     wd_chat__template(&b, judge);
     wd_chat__template(&b, "<|im_end|>\n<|im_start|>user\n<Instruct>: ");
-    wd_chat__given(&b, instruction.n ? instruction
-                                     : WD_SPAN_LIT("Given a search query, retrieve relevant candidates that answer "
-                                                   "the query."));
+    wd_chat__given(&b, instruction.n
+                           ? instruction
+                           : WD_SPAN_LIT("Given a search query, retrieve relevant candidates that answer "
+                                         "the query."));
     wd_chat__template(&b, "<Query>:");
     put_item(&b, query);
     wd_chat__template(&b, "\n<Document>:");
@@ -118,16 +121,17 @@ wd_status wd_chat_vl_reranker(wd_arena *a, wd_span instruction, wd_chat_item que
     return finish(&b, a, out, err);
 }
 
-wd_status wd_chat_reranker(wd_arena *a, wd_span instruction, wd_span query, wd_span document, wd_chat_text *out,
-                           wd_err *err)
+wd_status wd_chat_reranker(wd_arena *a, wd_span instruction, wd_span query, wd_span document,
+                           wd_chat_text *out, wd_err *err)
 {
     wd_chat__build b = { 0 };
     wd_chat__template(&b, "<|im_start|>system\n");
     wd_chat__template(&b, judge);
     wd_chat__template(&b, "<|im_end|>\n<|im_start|>user\n<Instruct>: ");
-    wd_chat__given(&b, instruction.n ? instruction
-                                     : WD_SPAN_LIT("Given a web search query, retrieve relevant passages that answer "
-                                                   "the query"));
+    wd_chat__given(&b, instruction.n
+                           ? instruction
+                           : WD_SPAN_LIT("Given a web search query, retrieve relevant passages that answer "
+                                         "the query"));
     wd_chat__template(&b, "\n<Query>: ");
     wd_chat__given(&b, query);
     wd_chat__template(&b, "\n<Document>: ");

@@ -42,12 +42,9 @@ static bool recognise(wd_span t, wd_chat_kind *kind)
 {
     /* What all of ours do: ChatML, JSON tool calls, tool results as user turns, no default system message. */
     static const char *const needed[] = {
-        "<|im_start|>system\n",
-        "You may call one or more functions to assist with the user query.",
-        "<tool_call>\n{\"name\": \"",
-        "\n<tool_response>\n",
-        "add_generation_prompt",
-        "<|im_start|>assistant\n",
+        "<|im_start|>system\n",       "You may call one or more functions to assist with the user query.",
+        "<tool_call>\n{\"name\": \"", "\n<tool_response>\n",
+        "add_generation_prompt",      "<|im_start|>assistant\n",
     };
     /* Later and other Qwen generations. */
     static const char *const foreign[] = {
@@ -65,7 +62,7 @@ static bool recognise(wd_span t, wd_chat_kind *kind)
         *kind = opens ? WD_CHAT_QWEN3_VL_THINKING : WD_CHAT_QWEN3_VL_INSTRUCT;
         return has(t, "<|video_pad|>") && has(t, "add_vision_id") && strips == opens;
     }
-    *kind = opens                      ? WD_CHAT_QWEN3_THINKING_2507
+    *kind = opens                       ? WD_CHAT_QWEN3_THINKING_2507
             : has(t, "enable_thinking") ? WD_CHAT_QWEN3
                                         : WD_CHAT_QWEN3_INSTRUCT_2507;
     return strips;
@@ -102,7 +99,8 @@ static const char *template_in(const json_t *doc)
 /* The first file that has a template; text stays empty when none has. */
 static wd_status read_template(wd_arena *a, const char *dir, wd_buf *text, wd_err *err)
 {
-    static const char *const files[] = { "chat_template.jinja", "chat_template.json", "tokenizer_config.json" };
+    static const char *const files[] = { "chat_template.jinja", "chat_template.json",
+                                         "tokenizer_config.json" };
     for (size_t i = 0; i < WD_COUNT(files) && !text->n; i++) {
         const char *path = wd_path_join(a, dir, files[i]);
         if (!path)
@@ -142,8 +140,8 @@ static wd_status detect(const char *dir, const char *model_type, wd_chat_kind *k
     return st;
 }
 
-wd_status wd_chat_detect(const char *dir, const char *model_type, const char *want, wd_chat_kind *kind, bool *known,
-                         wd_err *err)
+wd_status wd_chat_detect(const char *dir, const char *model_type, const char *want, wd_chat_kind *kind,
+                         bool *known, wd_err *err)
 {
     bool unused;
     known = known ? known : &unused;
@@ -156,8 +154,9 @@ wd_status wd_chat_detect(const char *dir, const char *model_type, const char *wa
             return WD_OK;
         }
     }
-    return WD_FAIL(err, WD_E_USAGE,
-                   "chat format \"%s\" is unknown, expected auto, qwen3, qwen3-instruct-2507, qwen3-thinking-2507, "
-                   "qwen3-vl-instruct or qwen3-vl-thinking",
-                   want);
+    return WD_FAIL(
+        err, WD_E_USAGE,
+        "chat format \"%s\" is unknown, expected auto, qwen3, qwen3-instruct-2507, qwen3-thinking-2507, "
+        "qwen3-vl-instruct or qwen3-vl-thinking",
+        want);
 }

@@ -31,7 +31,8 @@ WD_MUST_CHECK wd_status wd_jsontext_text(wd_span json, const char *what, char *k
                                          wd_err *err);
 
 /* Appends the elements of an array, each behind a newline; *n gets how many. WD_E_INVALID when it is no array. */
-WD_MUST_CHECK wd_status wd_jsontext_lines(wd_span json, const char *what, size_t *n, wd_buf *out, wd_err *err);
+WD_MUST_CHECK wd_status wd_jsontext_lines(wd_span json, const char *what, size_t *n, wd_buf *out,
+                                          wd_err *err);
 
 /* A Python float's repr; "inf", "-inf" and "nan" become Infinity, -Infinity and NaN as json.dumps writes them. */
 void wd_jsontext_float(double v, wd_buf *out);

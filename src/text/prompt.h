@@ -29,7 +29,7 @@ typedef struct wd_prompt_place {
 } wd_prompt_place;
 
 typedef struct wd_prompt {
-    int32_t *id; /* [n_id] */
+    uint32_t *id; /* [n_id] */
     uint32_t n_id;
     wd_prompt_place *place; /* [n_place] */
     uint32_t n_place;

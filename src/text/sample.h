@@ -16,7 +16,7 @@
 #define WD_SAMPLE_TOP_MAX 64 /* alternatives with log-probabilities */
 
 typedef struct wd_logit_bias {
-    int32_t id;
+    uint32_t id;
     float bias; /* -100 .. 100 as in the OpenAI API; added to the raw logit */
 } wd_logit_bias;
 
@@ -40,12 +40,12 @@ typedef struct wd_sample_opts {
 /* Log-probabilities under the model itself: log-softmax of the raw logits, before bias, penalties,
  * temperature and filters, so that they mean the same whatever the sampling options are. */
 typedef struct wd_logprob {
-    int32_t id;
+    uint32_t id;
     float logprob;
 } wd_logprob;
 
 typedef struct wd_sampled {
-    int32_t id;
+    uint32_t id;
     float logprob;                     /* of id; 0 when log-probabilities were not asked for */
     uint32_t rank;                     /* 1: the most likely under the raw logits; 0 when not asked for */
     uint32_t n_top;                    /* filled below: min(asked for, n_vocab) */
@@ -61,10 +61,10 @@ WD_MUST_CHECK wd_status wd_sampler_create(uint32_t n_vocab, const wd_sample_opts
 void wd_sampler_destroy(wd_sampler *s); /* accepts NULL */
 
 /* Tokens already there: the prompt (counted by the repetition penalty only) ... */
-void wd_sampler_add_prompt(wd_sampler *s, const int32_t *id, size_t n);
+void wd_sampler_add_prompt(wd_sampler *s, const uint32_t *id, size_t n);
 /* ... and the reply. wd_sampler_next does this itself for the token it returns. Ids out of range are ignored.
  */
-void wd_sampler_add_reply(wd_sampler *s, int32_t id);
+void wd_sampler_add_reply(wd_sampler *s, uint32_t id);
 
 /* The next token. logits [n_vocab] are read only. mask (may be NULL): bit i % 64 of word i / 64 set means
  * that token i may come; [(n_vocab + 63) / 64]. n_top 0..WD_SAMPLE_TOP_MAX alternatives; want_logprob fills
@@ -82,7 +82,7 @@ WD_MUST_CHECK wd_status wd_sampler_probs(wd_sampler *s, const float *logits, con
 
 /* Log-probability of one given token and the n_top best, e.g. for each position of a prompt. Touches no
  * sampler state. */
-WD_MUST_CHECK wd_status wd_logprobs(const float *logits, uint32_t n_vocab, int32_t id, uint32_t n_top,
+WD_MUST_CHECK wd_status wd_logprobs(const float *logits, uint32_t n_vocab, uint32_t id, uint32_t n_top,
                                     wd_sampled *out, wd_err *err);
 
 #endif
