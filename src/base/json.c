@@ -3,13 +3,32 @@
 
 #include "base/file.h"
 
+/* jansson 2.14 overlooks a failed growth of its token buffer, and then reads and writes past it: it must never see
+ * a failure. The first is noted, tried again, and reported when the parse is over; one that lasts stops the process
+ * before memory is damaged. Set and read within one call of wd_json_parse. */
+static _Thread_local bool memory_failed;
+
+static void *json_malloc(size_t n)
+{
+    void *p = wd_realloc(NULL, n, 1);
+    if (!p) {
+        memory_failed = true;
+        p = wd_realloc(NULL, n, 1);
+        WD_BUG_IF(!p);
+    }
+    return p;
+}
+
 wd_status wd_json_parse(wd_span text, const char *where, json_t **out, wd_err *err)
 {
     *out = NULL;
     json_error_t je;
+    memory_failed = false;
     json_t *v = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-    if (!v && json_error_code(&je) == json_error_out_of_memory)
+    if (memory_failed) {
+        json_decref(v);
         return WD_FAIL(err, WD_E_NOMEM, "%s: no memory for this JSON", where);
+    }
     if (!v)
         return WD_FAIL(err, WD_E_CORRUPT, "%s: not valid JSON at line %d, column %d: %s", where, je.line,
                        je.column, je.text);
@@ -148,11 +167,6 @@ wd_status wd_json_write(const json_t *v, size_t flags, wd_buf *out, wd_err *err)
     if (json_dump_callback(v, append, out, flags | JSON_ENCODE_ANY) < 0)
         return WD_FAIL(err, WD_E_NOMEM, "JSON: no memory to write it");
     return WD_OK;
-}
-
-static void *json_malloc(size_t n)
-{
-    return wd_realloc(NULL, n, 1);
 }
 
 void wd_json_use_our_memory(void)

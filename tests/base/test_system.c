@@ -97,6 +97,29 @@ static void count_down(void *arg)
     *order = *order * 10 + 1;
 }
 
+static void json_parse_reports_every_failed_allocation(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a name longer than any first buffer of a lexer\": [1, 2.5, \"and a text that "
+        "makes that buffer grow a second time, in the middle of a token\"], \"b\": {}}";
+    wd_json_use_our_memory();
+    uint64_t nth = 1;
+    for (;; nth++) {
+        json_t *v = NULL;
+        wd_inject_failure(nth);
+        const wd_status st = wd_json_parse(WD_SPAN_LIT(text), "t.json", &v, NULL);
+        if (wd_inject_failure(0) < nth) {
+            assert_int_equal(st, WD_OK);
+            json_decref(v);
+            break;
+        }
+        assert_int_equal(st, WD_E_NOMEM);
+        assert_null(v);
+    }
+    assert_true(nth > 10);
+}
+
 static void arena_runs_deferred_calls_and_keeps_its_limit(void **state)
 {
     (void)state;
@@ -213,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_failed_write_leaves_the_old_file_whole),
         cmocka_unit_test(odd_files_are_refused_by_name),
         cmocka_unit_test(json_getters_name_the_field_and_what_was_expected),
+        cmocka_unit_test(json_parse_reports_every_failed_allocation),
         cmocka_unit_test(arena_runs_deferred_calls_and_keeps_its_limit),
         cmocka_unit_test(pool_covers_every_item_once_for_many_rounds),
         cmocka_unit_test(random_numbers_repeat_and_are_level),
