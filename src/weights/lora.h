@@ -28,8 +28,8 @@ typedef struct wd_lora_pair {
  *
  * Refused with one sentence: a module that the model does not have or that cannot be adapted, an A without its B, a
  * shape that does not fit the base's linear, a rank that contradicts the configuration, an unsupported variant. */
-WD_MUST_CHECK wd_status wd_lora_open(const char *dir, double user_scale, const wd_model_config *base, wd_lora **out,
-                                     wd_err *err);
+WD_MUST_CHECK wd_status wd_lora_open(const char *dir, double user_scale, const wd_model_config *base,
+                                     wd_lora **out, wd_err *err);
 void wd_lora_close(wd_lora *l); /* accepts NULL; every pair's data dies */
 
 /* The pair of a module by its normal name, "layers.0.self_attn.q_proj"; false when the adapter leaves it alone.
@@ -38,9 +38,10 @@ bool wd_lora_find(const wd_lora *l, const char *module, wd_lora_pair *out);
 
 size_t wd_lora_count(const wd_lora *l);
 void wd_lora_at(const wd_lora *l, size_t i, const char **module, wd_lora_pair *out); /* i < count, by name */
-uint32_t wd_lora_max_rank(const wd_lora *l); /* for workspaces */
+uint32_t wd_lora_max_rank(const wd_lora *l);                                         /* for workspaces */
 
 /* "DIR" or "DIR=0.5" of the command line; *dir lives in the arena. WD_E_USAGE for a scale that is no number. */
-WD_MUST_CHECK wd_status wd_lora_parse_arg(const char *arg, wd_arena *a, const char **dir, double *scale, wd_err *err);
+WD_MUST_CHECK wd_status wd_lora_parse_arg(const char *arg, wd_arena *a, const char **dir, double *scale,
+                                          wd_err *err);
 
 #endif
