@@ -13,6 +13,16 @@
 #define WD_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define WD_PREFETCH(p) __builtin_prefetch(p)
 
+/* Compiles a function for several instruction sets, the best one chosen when the program is loaded. For plain
+ * integer loops whose result is the same on each; floating-point kernels live in tensor/cpu. Sanitizers run
+ * before the choice can be made, so their builds have the plain version only. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(WD_NO_CLONES)
+#define WD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define WD_CLONES
+#endif
+
 #define WD_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define WD_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define WD_MAX(a, b) ((a) > (b) ? (a) : (b))

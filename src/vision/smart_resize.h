@@ -31,4 +31,10 @@ WD_MUST_CHECK wd_status wd_smart_resize_video(uint32_t n_frame, wd_size in, uint
 wd_pixel_budget wd_pixel_budget_cap(wd_pixel_budget budget, uint32_t n_frame, uint32_t factor,
                                     uint32_t max_frame_tokens);
 
+/* The vendor's utility (and its embedding and reranking wrappers) sizes each frame like an image, within bounds that
+ * depend on the number of frames. budget: min_pixels of one frame, max_pixels of the whole clip; both 0: the
+ * utility's own, 128 tokens and 0.9 * 128000 tokens. Returns the bounds of one frame for wd_smart_resize_image. */
+wd_pixel_budget wd_pixel_budget_frame(wd_pixel_budget budget, uint32_t n_frame, uint32_t factor,
+                                      uint32_t max_frame_tokens);
+
 #endif

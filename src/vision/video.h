@@ -23,6 +23,7 @@ typedef struct wd_video_opts {
     double start_s, end_s;           /* VENDOR: the part to sample; end_s 0: to the end            */
     wd_pixel_budget budget;          /* of the whole clip                       max 0: the processor's */
     bool cap_frame_pixels;           /* also bound each frame; or-ed with the processor's          */
+    bool frame_budget;               /* size frames as images, see wd_pixel_budget_frame           */
 } wd_video_opts;
 
 /* The rate that the reference assumes when a video does not tell. */
