@@ -120,7 +120,7 @@ static wd_status render_content(render *r, const wd_message *m, bool counts)
         put_vision_id(r, &r->content, part->kind, counts);
         wd_chat__media(&r->content, part->kind);
     }
-    return WD_OK;
+    return wd_chat__check(&r->content, r->err);
 }
 
 /* Index of the last message by which a person asks something: older turns lose their reasoning. */
@@ -256,6 +256,7 @@ static wd_status render_assistant(render *r, size_t i, size_t last_query)
     if (r->f->strips_history) {
         if (m->has_reasoning) {
             wd_chat__given(&r->reasoning, m->reasoning);
+            WD_TRY(wd_chat__check(&r->reasoning, r->err));
             reasoning = whole(&r->reasoning);
         } else {
             split_reasoning(&content, &reasoning);

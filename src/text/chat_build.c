@@ -71,7 +71,13 @@ void wd_chat__copy(wd_chat__build *b, const wd_chat__build *src, size_t from, si
         if (lo < hi)
             put(b, seg[i].kind, wd_span_sub(wd_buf_view(&src->text), lo, hi - lo));
     }
-    b->text.failed |= src->text.failed | src->seg.failed;
+}
+
+wd_status wd_chat__check(const wd_chat__build *b, wd_err *err)
+{
+    if (b->text.failed || b->seg.failed)
+        return WD_FAIL(err, WD_E_NOMEM, "chat: no memory for the prompt");
+    return WD_OK;
 }
 
 void wd_chat__clear(wd_chat__build *b)
@@ -91,8 +97,7 @@ wd_status wd_chat__finish(wd_chat__build *b, wd_arena *a, wd_chat_text *out, wd_
 {
     size_t n;
     const wd_seg *seg = wd_chat__segs(b, &n);
-    if (b->text.failed || b->seg.failed)
-        return WD_FAIL(err, WD_E_NOMEM, "chat: no memory for the prompt");
+    WD_TRY(wd_chat__check(b, err));
     char *text = wd_arena_strndup(a, b->text.n ? (const char *)b->text.p : "", b->text.n);
     wd_seg *copy = WD_NEW_N(a, wd_seg, n ? n : 1);
     if (!text || !copy)

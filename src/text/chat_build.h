@@ -23,6 +23,8 @@ void wd_chat__media(wd_chat__build *b, wd_part_kind kind);
 /* Bytes [from, to) of another build, with their kinds; placeholders are counted anew. */
 void wd_chat__copy(wd_chat__build *b, const wd_chat__build *src, size_t from, size_t to);
 
+/* WD_E_NOMEM when something did not fit; to be asked before a decision is taken on what a build holds. */
+WD_MUST_CHECK wd_status wd_chat__check(const wd_chat__build *b, wd_err *err);
 void wd_chat__clear(wd_chat__build *b);
 void wd_chat__free(wd_chat__build *b); /* wipes */
 /* Moves the result into the arena. Does not free b. */

@@ -22,50 +22,69 @@ const char *wd_chat_kind_name(wd_chat_kind kind)
     return names[kind];
 }
 
-static bool has(wd_span text, const char *part)
+/* Whether part begins at s.p[at]; a newline in it also matches a backslash and an n. */
+static bool is_at(wd_span s, size_t at, const char *part)
 {
-    return wd_span_find(text, wd_span_str(part), 0) != SIZE_MAX;
+    for (; *part; part++, at++) {
+        if (at >= s.n)
+            return false;
+        if (s.p[at] == (uint8_t)*part)
+            continue;
+        if (*part != '\n' || s.p[at] != '\\' || at + 1 >= s.n || s.p[at + 1] != 'n')
+            return false;
+        at++;
+    }
+    return true;
 }
 
-/* The template with "\n" escapes as newlines: it can be written either way. */
-static bool unescape(wd_span jinja, wd_buf *out)
+static bool has(wd_span text, const char *part)
 {
-    for (size_t i = 0; i < jinja.n; i++) {
-        const bool newline = jinja.p[i] == '\\' && i + 1 < jinja.n && jinja.p[i + 1] == 'n';
-        wd_buf_char(out, newline ? '\n' : (char)jinja.p[i]);
-        i += newline;
-    }
-    return !out->failed;
+    for (size_t i = 0; i < text.n; i++)
+        if (is_at(text, i, part))
+            return true;
+    return false;
+}
+
+static bool has_all(wd_span t, const char *const *part, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!has(t, part[i]))
+            return false;
+    return true;
 }
 
 static bool recognise(wd_span t, wd_chat_kind *kind)
 {
-    /* What all of ours do: ChatML, JSON tool calls, tool results as user turns, no default system message. */
-    static const char *const needed[] = {
-        "<|im_start|>system\n",       "You may call one or more functions to assist with the user query.",
-        "<tool_call>\n{\"name\": \"", "\n<tool_response>\n",
-        "add_generation_prompt",      "<|im_start|>assistant\n",
+    static const char *const chat[] = { "<|im_start|>", "<|im_end|>\n", "add_generation_prompt",
+                                        "assistant\n" };
+    /* Tool calls as JSON, tool results as turns of the user. */
+    static const char *const tools[] = {
+        "You may call one or more functions to assist with the user query.",
+        "<tool_call>\n{\"name\": \"",
+        "\n<tool_response>\n",
     };
-    /* Later and other Qwen generations. */
+    /* Default system messages, and what other and later Qwen generations do. */
     static const char *const foreign[] = {
         "You are a helpful assistant", "<function=", "<|audio_", "raise_exception", "preserve_thinking",
     };
-    for (size_t i = 0; i < WD_COUNT(needed); i++)
-        if (!has(t, needed[i]))
-            return false;
+    if (!has_all(t, chat, WD_COUNT(chat)))
+        return false;
     for (size_t i = 0; i < WD_COUNT(foreign); i++)
         if (has(t, foreign[i]))
             return false;
+    const bool with_tools = has_all(t, tools, WD_COUNT(tools));
     const bool opens = has(t, "<|im_start|>assistant\n<think>\n");
     const bool strips = has(t, "last_query_index") && has(t, "</think>") && has(t, "reasoning_content");
-    if (has(t, "<|image_pad|>")) {
+    if (has(t, "<|vision_start|><|image_pad|><|vision_end|>") &&
+        has(t, "<|vision_start|><|video_pad|><|vision_end|>")) {
         *kind = opens ? WD_CHAT_QWEN3_VL_THINKING : WD_CHAT_QWEN3_VL_INSTRUCT;
-        return has(t, "<|video_pad|>") && has(t, "add_vision_id") && strips == opens;
+        /* A template cut down to plain turns is the instruct format for all that it can say. */
+        return with_tools ? strips == opens : !strips && !has(t, "tool") && !has(t, "<think>");
     }
     *kind = opens                       ? WD_CHAT_QWEN3_THINKING_2507
             : has(t, "enable_thinking") ? WD_CHAT_QWEN3
                                         : WD_CHAT_QWEN3_INSTRUCT_2507;
-    return strips;
+    return with_tools && strips;
 }
 
 static wd_chat_kind family_default(const char *model_type)
@@ -75,10 +94,8 @@ static wd_chat_kind family_default(const char *model_type)
 
 bool wd_chat_kind_of_template(wd_span jinja, const char *model_type, wd_chat_kind *kind)
 {
-    wd_buf plain = { 0 };
     wd_chat_kind found = WD_CHAT_QWEN3;
-    const bool known = unescape(jinja, &plain) && recognise(wd_buf_view(&plain), &found);
-    wd_buf_free(&plain);
+    const bool known = recognise(jinja, &found);
     *kind = known ? found : family_default(model_type);
     return known;
 }
