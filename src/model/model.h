@@ -87,7 +87,7 @@ typedef struct wd_step {
     const int32_t *visual; /* [n] row of features that stands for token i, -1 for text; NULL: all text */
     wd_kv *kv;             /* n tokens are appended; unchanged when the step fails */
 
-    const uint32_t *out_row; /* [n_out] which of the n rows are wanted, each < n */
+    const uint32_t *out_row; /* [n_out] which of the n rows are wanted, ascending */
     size_t n_out;            /* 0: only the cache is filled */
     float *hidden;           /* [n_out][n_embd] after the final norm; NULL: not wanted */
     float *logits;           /* [n_out][n_vocab]; NULL: not wanted */

@@ -11,7 +11,9 @@ typedef struct wd_pass {
     const wd_trace *trace;
     wd_kv *kv;
     const wd_kv_opts *kv_opts;
-    size_t n, past; /* new tokens, tokens before them */
+    size_t past, n_new; /* tokens in the cache, new ones */
+    size_t n; /* rows of the residual stream: the new tokens, or in the last layer only the wanted ones */
+    const uint32_t *row; /* [n] which new tokens these rows are; NULL: all in order */
 } wd_pass;
 
 /* y [n][n_out] = x Wt + b (+ residual [n][n_out], may be y), and the adapters' shares. */
@@ -20,8 +22,11 @@ void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, con
 void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual,
                       size_t n, size_t n_in, size_t n_out, wd_act act);
 
-/* x += attention(norm(x)), x += mlp(norm(x)): the two halves of a layer over w->x. */
+/* The halves of a layer over the residual stream x = w->x. Attention in two steps: norm(x) and with it the keys and
+ * values of all new tokens into the cache; then x += attention, for the rows that p says. */
+void wd_attention__store(const wd_pass *p, uint32_t l);
 void wd_attention__add(const wd_pass *p, uint32_t l);
+/* x += mlp(norm(x)) */
 void wd_mlp__add(const wd_pass *p, uint32_t l);
 void wd_moe__add(const wd_pass *p, uint32_t l);
 

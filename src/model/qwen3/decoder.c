@@ -19,8 +19,9 @@ static wd_status check_tokens(const wd_model *m, const wd_step *s, wd_err *err)
             if (s->pos[a][i] < 0)
                 return WD_FAIL(err, WD_E_INVALID, "step: position %d is negative", s->pos[a][i]);
     for (size_t i = 0; i < s->n_out; i++)
-        if (s->out_row[i] >= s->n)
-            return WD_FAIL(err, WD_E_INTERNAL, "step: row %u is wanted of %zu", s->out_row[i], s->n);
+        if (s->out_row[i] >= s->n || (i && s->out_row[i] <= s->out_row[i - 1]))
+            return WD_FAIL(err, WD_E_INTERNAL, "step: row %u is wanted of %zu, or not in order",
+                           s->out_row[i], s->n);
     if (!s->visual)
         return WD_OK;
 
@@ -64,6 +65,26 @@ static void embed(const wd_pass *p, const wd_step *s)
     wd_trace__rows(p->trace, "inputs_embeds", p->n, n_embd, p->w->x);
 }
 
+/* Keeps only the wanted rows, in place: they are ascending. */
+static void keep_rows(float *x, const uint32_t *row, size_t n, size_t n_col)
+{
+    for (size_t i = 0; i < n; i++)
+        if (row[i] != i)
+            memcpy(x + i * n_col, x + row[i] * n_col, n_col * sizeof *x);
+}
+
+/* The last layer feeds nobody but the rows that are wanted: once its keys and values are stored, the others go. */
+static void drop_unwanted(wd_pass *p, const wd_step *s)
+{
+    const size_t n_embd = p->m->cfg.text.n_embd, n_pair = p->m->text.rope.n_pair;
+    p->n = s->n_out;
+    p->row = s->out_row;
+    keep_rows(p->w->x, p->row, p->n, n_embd);
+    keep_rows(p->w->norm, p->row, p->n, n_embd);
+    keep_rows(p->w->cos, p->row, p->n, n_pair);
+    keep_rows(p->w->sin, p->row, p->n, n_pair);
+}
+
 /* x[visual rows] += the layer's DeepStack features (spec section 5.10), run by run of neighbours. */
 static void add_deepstack(const wd_pass *p, const wd_step *s, uint32_t l)
 {
@@ -80,12 +101,19 @@ static void add_deepstack(const wd_pass *p, const wd_step *s, uint32_t l)
     }
 }
 
-static wd_status run_layers(const wd_pass *p, const wd_step *s, wd_err *err)
+static wd_status run_layers(wd_pass *p, const wd_step *s, wd_err *err)
 {
     const wd_text_config *c = &p->m->cfg.text;
+    const bool whole = p->trace || s->n_out == s->n; /* who traces sees every row */
+    const bool deepstack_to_the_end = s->visual && s->features->n_deepstack >= c->n_layer;
     for (uint32_t l = 0; l < c->n_layer; l++) {
         if (s->cancel && atomic_load_explicit(s->cancel, memory_order_relaxed))
             return WD_FAIL(err, WD_E_CANCELLED, "cancelled");
+        wd_attention__store(p, l);
+        if (l + 1 == c->n_layer && !whole && !deepstack_to_the_end)
+            drop_unwanted(p, s);
+        if (p->n == 0)
+            return WD_OK;
         wd_attention__add(p, l);
         wd_trace__at(p->trace, "layer_%u_attn", l, p->n, c->n_embd, p->w->x);
         if (p->m->text.layer[l].sparse)
@@ -108,7 +136,7 @@ static void read_out(const wd_pass *p, const wd_step *s)
     if (s->n_out == 0 || (!s->hidden && !s->logits))
         return;
     for (size_t i = 0; i < s->n_out; i++)
-        memcpy(hidden + i * n_embd, p->w->x + s->out_row[i] * n_embd, n_embd * sizeof(float));
+        memcpy(hidden + i * n_embd, p->w->x + (p->row ? i : s->out_row[i]) * n_embd, n_embd * sizeof(float));
     m->ops->rmsnorm(m->ops->self, hidden, hidden, &m->text.norm.w, s->n_out, n_embd, m->cfg.text.rms_eps);
     wd_trace__rows(p->trace, "final_norm", s->n_out, n_embd, hidden);
     if (!s->logits)
@@ -120,14 +148,15 @@ static void read_out(const wd_pass *p, const wd_step *s)
 wd_status wd_model_step(wd_model *m, const wd_step *s, wd_err *err)
 {
     WD_TRY(check_tokens(m, s, err));
-    const wd_pass p = {
+    wd_pass p = {
         .m = m,
         .w = &m->work,
         .trace = s->trace,
         .kv = s->kv,
         .kv_opts = wd_kv_opts_of(s->kv),
-        .n = s->n,
         .past = wd_kv_len(s->kv),
+        .n_new = s->n,
+        .n = s->n,
     };
     WD_TRY(wd_kv_reserve(s->kv, s->n, err));
     wd_status st = set_angles(&p, s, err);
