@@ -24,6 +24,9 @@ import shapes
 
 EXPECTED = os.path.join(derive.HERE, "..", "..", "tests", "golden", "expected")
 SEED = 7
+# Where tokens choose experts the prompts were drawn 400 times and the seed kept whose closest choice is the clearest:
+# 0.024 and 0.015 between the logits of the last expert taken and the first one left.
+SEEDS = {"text-moe": 1374, "vl-moe": 1080}
 N_GREEDY = 64
 IMG, VID, VS, VE = (shapes.IDS[k] for k in ("image_token_id", "video_token_id", "vision_start_token_id",
                                             "vision_end_token_id"))
@@ -265,6 +268,7 @@ def run(model, module, name, sample, what, out):
     n = len(sample.ids)
     if sample.images or sample.videos:
         out[p + "grids"] = torch.tensor(sample.images + sample.videos, dtype=torch.int32)
+        out[p + "pixel_seed"] = torch.tensor([SEED], dtype=torch.int32)
         out[p + "n_image"] = torch.tensor([len(sample.images)], dtype=torch.int32)
         kw = sample.inputs()
         pos, delta = model.model.get_rope_index(kw["input_ids"], kw["mm_token_type_ids"], kw.get("image_grid_thw"),
@@ -281,7 +285,7 @@ def run(model, module, name, sample, what, out):
         if stage == "logits":
             rows = torch.arange(n - 4, n)
         else:
-            rows = some_rows(len(t))
+            rows = torch.arange(len(t)) if "router_ids" in stage else some_rows(len(t))
             t = t[rows]
         out[p + stage + ".rows"] = rows.to(torch.int32)
         out[p + stage] = (t.to(torch.int32) if "router_ids" in stage else t).contiguous()
@@ -307,11 +311,12 @@ def provenance(name, out, command, extra):
 
 
 def main():
+    global SEED
     torch.set_num_threads(1)
-    torch.manual_seed(SEED)
     transformers.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as tmp:
         for name in sys.argv[1:] or PLAN:
+            SEED = SEEDS.get(name, 7)
             source = "text-fp8-as-f32" if name == "text-fp8" else name
             derive.derive(tmp, [source])
             model, module = load(os.path.join(tmp, source))
