@@ -12,6 +12,7 @@
 #define ARENA_MAX ((size_t)1 << 30)
 
 static const wd_command *const commands[] = {
+    &wd_cmd_tokenize,
     &wd_cmd_version,
 };
 
