@@ -86,6 +86,19 @@ static wd_status set_bool(parse *p, const wd_opt *o, const char *text, bool *out
     return bad_value(p, o, text, "true or false");
 }
 
+static wd_status set_tri(parse *p, const wd_opt *o, const char *text, wd_opt_tri *out)
+{
+    bool yes;
+    WD_TRY(set_bool(p, o, text, &yes));
+    *out = yes ? WD_OPT_YES : WD_OPT_NO;
+    return WD_OK;
+}
+
+static bool is_switch(const wd_opt *o)
+{
+    return o->type == WD_OPT_BOOL || o->type == WD_OPT_TRI;
+}
+
 static wd_status no_memory(const parse *p)
 {
     return WD_FAIL(p->err, WD_E_NOMEM, "options: no memory");
@@ -124,6 +137,8 @@ static wd_status set(parse *p, size_t i, const char *text, source from)
         return set_num(p, o, copy, field);
     case WD_OPT_BOOL:
         return set_bool(p, o, copy, field);
+    case WD_OPT_TRI:
+        return set_tri(p, o, copy, field);
     case WD_OPT_LIST:
         if (first)
             *(wd_opt_list *)field = (wd_opt_list){ 0 };
@@ -188,7 +203,7 @@ static wd_status long_option(parse *p, int argc, const char *const *argv, int *a
     size_t i = find_name(p->t, arg, n);
     if (i == SIZE_MAX && n > 3 && !eq && !strncmp(arg, "no-", 3)) {
         i = find_name(p->t, arg + 3, n - 3);
-        if (i != SIZE_MAX && p->t->opts[i].type == WD_OPT_BOOL)
+        if (i != SIZE_MAX && is_switch(&p->t->opts[i]))
             return set(p, i, "false", FROM_LINE);
         i = SIZE_MAX;
     }
@@ -196,7 +211,7 @@ static wd_status long_option(parse *p, int argc, const char *const *argv, int *a
         return unknown(p, arg, n);
     if (eq)
         return set(p, i, eq + 1, FROM_LINE);
-    if (p->t->opts[i].type == WD_OPT_BOOL)
+    if (is_switch(&p->t->opts[i]))
         return set(p, i, "true", FROM_LINE);
     if (*at + 1 >= argc)
         return WD_FAIL(p->err, WD_E_USAGE, "--%s needs a value", p->t->opts[i].name);
@@ -213,7 +228,7 @@ static wd_status short_options(parse *p, int argc, const char *const *argv, int 
         if (i == p->t->n)
             return WD_FAIL(p->err, WD_E_USAGE, "ward %s has no option -%c; see ward help %s", p->t->command,
                            *c, p->t->command);
-        if (p->t->opts[i].type == WD_OPT_BOOL) {
+        if (is_switch(&p->t->opts[i])) {
             WD_TRY(set(p, i, "true", FROM_LINE));
             continue;
         }
@@ -312,19 +327,19 @@ wd_status wd_opt_parse(const wd_opt_table *t, int argc, const char *const *argv,
 
 void wd_opt_help(const wd_opt_table *t, wd_buf *out)
 {
-    static const char *const value[] = { " TEXT", " N", " X", "", " TEXT" };
+    static const char *const value[] = { " TEXT", " N", " X", "", "", " TEXT" };
     for (size_t i = 0; i < t->n; i++) {
         const wd_opt *o = &t->opts[i];
         char left[64];
-        snprintf(left, sizeof left, "%s--%s%s",
-                 o->type == WD_OPT_BOOL && o->def && *o->def == 't' ? "[no-]" : "", o->name, value[o->type]);
+        const bool both = o->type == WD_OPT_TRI || (o->type == WD_OPT_BOOL && o->def && *o->def == 't');
+        snprintf(left, sizeof left, "--%s%s%s", both ? "[no-]" : "", o->name, value[o->type]);
         if (o->flag)
             wd_buf_printf(out, "  -%c, %-26s %s", o->flag, left, o->help);
         else
             wd_buf_printf(out, "      %-26s %s", left, o->help);
         if (o->type == WD_OPT_LIST)
             wd_buf_str(out, "; may be repeated");
-        if (o->def && o->type != WD_OPT_BOOL)
+        if (o->def && !is_switch(o))
             wd_buf_printf(out, " (%s)", o->def);
         wd_buf_char(out, '\n');
     }

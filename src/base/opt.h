@@ -18,8 +18,12 @@ typedef enum wd_opt_type {
     WD_OPT_INT,  /* int64_t, min..max       */
     WD_OPT_NUM,  /* double, min..max        */
     WD_OPT_BOOL, /* bool                    */
+    WD_OPT_TRI,  /* wd_opt_tri              */
     WD_OPT_LIST  /* wd_opt_list: repeatable */
 } wd_opt_type;
+
+/* A boolean that may be left open: --x, --no-x, or neither. */
+typedef enum wd_opt_tri { WD_OPT_UNSET, WD_OPT_NO, WD_OPT_YES } wd_opt_tri;
 
 typedef struct wd_opt_list {
     const char **v;

@@ -5,6 +5,8 @@
 #ifndef WD_MEDIA_ARCHIVE_H
 #define WD_MEDIA_ARCHIVE_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 
 typedef struct wd_archive_limits {
@@ -12,7 +14,7 @@ typedef struct wd_archive_limits {
     uint64_t max_entry_bytes; /* one entry, unpacked                default 1 GiB   */
     uint64_t max_total_bytes; /* all entries, unpacked              default 8 GiB   */
     uint32_t max_ratio;       /* unpacked : packed, past 64 MiB     default 200     */
-    const volatile bool *cancel;
+    const atomic_bool *cancel;
 } wd_archive_limits;
 #define WD_ARCHIVE_LIMITS_DEFAULT                               \
     ((wd_archive_limits){ .max_entries = 20000,                 \

@@ -11,6 +11,8 @@
 #ifndef WD_MEDIA_DICOM_H
 #define WD_MEDIA_DICOM_H
 
+#include <stdatomic.h>
+
 #include "base/image.h"
 #include "media/window.h"
 
@@ -114,7 +116,7 @@ typedef struct wd_dicom_source {
 typedef struct wd_dicom_want {
     bool pixels; /* decode n_frame frames from first_frame; n_frame 0: all from there */
     uint32_t first_frame, n_frame;
-    const volatile bool *cancel; /* may be NULL */
+    const atomic_bool *cancel; /* may be NULL */
 } wd_dicom_want;
 
 /* Reads one object. want NULL: the header only.

@@ -32,7 +32,7 @@ const char *wd_image_kind_name(wd_image_kind k); /* "JPEG"; "unknown" */
 
 typedef struct wd_image_opts {
     bool keep_orientation;       /* default false: apply it        */
-    const volatile bool *cancel; /* default NULL: never cancelled  */
+    const atomic_bool *cancel; /* default NULL: never cancelled  */
 } wd_image_opts;
 
 /* Decodes a file, or bytes in memory, in the sandbox. `what` names the input in errors; opts may be NULL.

@@ -40,7 +40,7 @@ static struct {
 typedef struct call {
     const char *what;
     const wd_sandbox_limits *limits;
-    const volatile bool *cancel;
+    const atomic_bool *cancel;
     wd_message_fn on_message;
     void *ctx;
     int pipe, ctl;
@@ -375,7 +375,7 @@ static wd_status receive(call *c, wd_err *err)
 /* ---- the calls ---- */
 
 wd_status wd_sandbox_run(wd_decoder_id id, const char *what, wd_span opts, int fd,
-                         const wd_sandbox_limits *limits, const volatile bool *cancel,
+                         const wd_sandbox_limits *limits, const atomic_bool *cancel,
                          wd_message_fn on_message, void *ctx, wd_err *err)
 {
     const wd_sandbox_limits usual = WD_SANDBOX_LIMITS_DEFAULT;
@@ -413,7 +413,7 @@ static wd_status write_memfd(int fd, const char *what, wd_span s, wd_err *err)
 }
 
 wd_status wd_sandbox_run_bytes(wd_decoder_id id, const char *what, wd_span opts, wd_span input,
-                               const wd_sandbox_limits *limits, const volatile bool *cancel,
+                               const wd_sandbox_limits *limits, const atomic_bool *cancel,
                                wd_message_fn on_message, void *ctx, wd_err *err)
 {
     const int fd = memfd_create("ward-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);

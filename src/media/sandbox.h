@@ -13,6 +13,8 @@
 #ifndef WD_MEDIA_SANDBOX_H
 #define WD_MEDIA_SANDBOX_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 
 typedef enum wd_decoder_id {
@@ -71,12 +73,12 @@ typedef wd_status (*wd_message_fn)(void *ctx, uint32_t type, wd_span bytes, wd_e
  * cancel (may be NULL): polled; when it becomes true the worker is stopped and WD_E_CANCELLED returned.
  * Thread-safe. */
 WD_MUST_CHECK wd_status wd_sandbox_run(wd_decoder_id id, const char *what, wd_span opts, int fd,
-                                       const wd_sandbox_limits *limits, const volatile bool *cancel,
+                                       const wd_sandbox_limits *limits, const atomic_bool *cancel,
                                        wd_message_fn on_message, void *ctx, wd_err *err);
 
 /* The same for input that is in memory: passed through a sealed memfd. */
 WD_MUST_CHECK wd_status wd_sandbox_run_bytes(wd_decoder_id id, const char *what, wd_span opts, wd_span input,
-                                             const wd_sandbox_limits *limits, const volatile bool *cancel,
+                                             const wd_sandbox_limits *limits, const atomic_bool *cancel,
                                              wd_message_fn on_message, void *ctx, wd_err *err);
 
 #endif

@@ -20,7 +20,7 @@ typedef struct wd_study_opts {
     uint32_t max_slices;     /*                                   default 200000 */
     uint32_t max_depth;      /* of directories                    default 12     */
     uint64_t max_file_bytes; /* a larger file is an error         default 4 GiB  */
-    const volatile bool *cancel;
+    const atomic_bool *cancel;
     void (*on_progress)(void *ctx, uint32_t n_done, uint32_t n_all); /* after each file; may be NULL */
     void *ctx;
 } wd_study_opts;

@@ -43,7 +43,7 @@ static wd_sandbox_limits small_limits(void)
 }
 
 static wd_status call(wd_test_deed deed, uint64_t arg, const char *input, const wd_sandbox_limits *limits,
-                      const volatile bool *cancel, heard *h, wd_err *err)
+                      const atomic_bool *cancel, heard *h, wd_err *err)
 {
     const wd_test_request r = { .deed = deed, .arg = arg };
     return wd_sandbox_run_bytes(WD_DECODER_TEST, "x.bin", wd_span_of(&r, sizeof r), wd_span_str(input),
@@ -177,7 +177,7 @@ static void caller_can_stop_the_decoder(void **state)
     check_echo();
 }
 
-static volatile bool stop_now;
+static atomic_bool stop_now;
 
 static void *stop_soon(void *arg)
 {

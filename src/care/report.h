@@ -1,0 +1,65 @@
+/* The story "report": a DICOM study becomes a structured report draft.
+ *
+ * The workflow picks a series and slices, draws them, fills a prompt template, asks the engine, and takes the reply
+ * apart into findings and impression. Nothing is invented: a reply that does not parse is kept as it came and said to
+ * be so, and slices that a finding cites but that were not shown are dropped and counted.
+ */
+#ifndef WD_CARE_REPORT_H
+#define WD_CARE_REPORT_H
+
+#include <jansson.h>
+
+#include "care/slices.h"
+#include "engine/engine.h"
+
+typedef struct wd_report_opts {
+    wd_slices_opts slices;
+    const char *prompt_path; /* template file */
+    const char *language;    /* "en" or "zh" */
+    const char *question;    /* clinical question, NULL: none */
+    const char *earlier;     /* text of an earlier report, NULL: none */
+    uint32_t max_tokens;
+    double temperature; /* < 0: the model's */
+    uint64_t seed;
+    const char *model_digest; /* hex, noted in the draft; NULL: left out */
+    wd_watch watch;
+} wd_report_opts;
+
+typedef struct wd_report_finding {
+    const char *text, *place; /* place "" when not said */
+    double size_mm;           /* 0: not said */
+    uint32_t *slice;          /* [n_slice] numbers from 1, all of them shown */
+    uint32_t n_slice;
+} wd_report_finding;
+
+typedef struct wd_report {
+    const wd_slices *shown;
+    bool parsed;                /* false: findings and impression are empty, raw is all there is */
+    const char *why_not;        /* the sentence, when not parsed */
+    wd_report_finding *finding; /* [n_finding] */
+    uint32_t n_finding;
+    const char **impression; /* [n_impression] most likely first */
+    uint32_t n_impression;
+    uint32_t n_dropped_slices; /* citations of slices that were not shown */
+    const char *raw;           /* the model's text as it came */
+    bool cut;                  /* the token limit ended it */
+    const char *model, *language, *question;
+    const char *model_digest; /* or NULL */
+    char prompt_digest[65], created[21];
+    wd_timings timings;
+    size_t n_prompt, n_reply; /* tokens */
+} wd_report;
+
+/* Everything lives in the arena; `shown` also needs the study. */
+WD_MUST_CHECK wd_status wd_report_make(wd_engine *e, const wd_study *study, const wd_report_opts *o,
+                                       wd_arena *a, wd_report *out, wd_err *err);
+
+/* The draft as JSON (care/schemas/report.json) and as Markdown. Both say DRAFT. */
+json_t *wd_report_json(const wd_report *r); /* NULL: no memory */
+void wd_report_markdown(const wd_report *r, wd_buf *out);
+
+/* The reply alone: a JSON object {"findings", "impression"} (also inside ``` fences), or text under the headings
+ * Findings / Impression (所见 / 印象). Returns false with *why, a sentence, when it is neither. For tests too. */
+bool wd_report_parse(wd_span text, const wd_slices *shown, wd_arena *a, wd_report *out);
+
+#endif

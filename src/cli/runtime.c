@@ -1,0 +1,175 @@
+/* Wiring: weights, configuration, tokenizer, operators, model, engine. */
+#include "cli/runtime.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "engine/local/local.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+#include "vision/config.h"
+#include "weights/inventory.h"
+#include "weights/lora.h"
+
+struct wd_runtime {
+    wd_weights *weights;
+    wd_model_config cfg;
+    wd_lora **lora;
+    size_t n_lora;
+    wd_tokenizer *tokenizer;
+    wd_pool *pool;
+    wd_ops *ops;
+    wd_model *model;
+    wd_engine *engine;
+    const char *isa;
+    double load_s;
+};
+
+void wd_runtime_close(wd_runtime *r)
+{
+    if (!r)
+        return;
+    wd_engine_destroy(r->engine);
+    wd_model_close(r->model);
+    wd_ops_destroy(r->ops);
+    wd_pool_destroy(r->pool);
+    wd_tokenizer_close(r->tokenizer);
+    for (size_t i = 0; i < r->n_lora; i++)
+        wd_lora_close(r->lora[i]);
+    wd_weights_close(r->weights);
+    wd_free(r);
+}
+
+/* One of the words, by index. */
+static wd_status choose(const char *option, const char *word, const char *const *words, size_t n, size_t *out,
+                        wd_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(word, words[i])) {
+            *out = i;
+            return WD_OK;
+        }
+    }
+    return WD_FAIL(err, WD_E_USAGE, "--%s: \"%s\", expected %s%s%s%s%s", option, word, words[0],
+                   n > 2 ? ", " : "", n > 2 ? words[1] : "", " or ", words[n - 1]);
+}
+
+static wd_status open_lora(wd_cli *cli, const wd_model_args *m, wd_runtime *r, wd_err *err)
+{
+    r->lora = WD_NEW_N(cli->arena, wd_lora *, m->lora.n);
+    if (!r->lora)
+        return WD_FAIL(err, WD_E_NOMEM, "adapters: no memory");
+    for (size_t i = 0; i < m->lora.n; i++) {
+        const char *dir;
+        double scale;
+        WD_TRY(wd_lora_parse_arg(m->lora.v[i], cli->arena, &dir, &scale, err));
+        WD_TRY(wd_lora_open(dir, scale, &r->cfg, &r->lora[i], err));
+        r->n_lora++;
+    }
+    return WD_OK;
+}
+
+static wd_status open_operators(const wd_model_args *m, wd_runtime *r, wd_err *err)
+{
+    static const char *const precisions[] = { "fast", "exact" };
+    size_t precision = 0;
+    uint32_t isa;
+    WD_TRY(choose("precision", m->precision, precisions, 2, &precision, err));
+    WD_TRY(wd_isa_parse(m->isa, &isa, err));
+    r->isa = wd_isa_name(isa);
+    WD_TRY(wd_pool_create((unsigned)m->threads, &r->pool, err));
+    const wd_cpu_opts o = { .isa = isa,
+                            .precision = precision ? WD_PRECISION_EXACT : WD_PRECISION_FAST,
+                            .pool = r->pool };
+    return wd_cpu_ops_create(&o, &r->ops, err);
+}
+
+static wd_status open_model(const wd_model_args *m, wd_runtime *r, wd_err *err)
+{
+    wd_model_opts o = WD_MODEL_OPTS_DEFAULT;
+    o.lora = r->lora;
+    o.n_lora = r->n_lora;
+    (void)m;
+    WD_TRY(wd_inventory_warn_extra(&r->cfg, r->weights, err));
+    return wd_model_open(r->weights, &r->cfg, &o, r->ops, &r->model, err);
+}
+
+static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
+{
+    static const char *const kv[] = { "auto", "bf16", "f32" };
+    wd_local_opts o = {
+        .model = r->model, .tokenizer = r->tokenizer, .context = (uint32_t)m->context, .backend = r->ops->name
+    };
+    size_t kv_i = 0;
+    WD_TRY(choose("kv", m->kv, kv, 3, &kv_i, err));
+    o.f32_kv = kv_i == 2;
+    if (!wd_file_is_dir(m->model))
+        return WD_FAIL(err, WD_E_INVALID, "%s: expected a directory", m->model);
+    WD_TRY(wd_chat_detect(m->model, wd_arch_name(r->cfg.arch), m->chat_template, &o.chat_kind, NULL, err));
+    if (r->cfg.has_vision) {
+        WD_TRY(wd_vision_processor_read(m->model, &o.processor, err));
+        if (m->min_pixels)
+            o.processor.image_budget.min_pixels = (uint64_t)m->min_pixels;
+        if (m->max_pixels)
+            o.processor.image_budget.max_pixels = (uint64_t)m->max_pixels;
+        if (o.processor.image_budget.min_pixels > o.processor.image_budget.max_pixels)
+            return WD_FAIL(err, WD_E_USAGE, "--min-pixels %llu is more than the %llu of --max-pixels",
+                           (unsigned long long)o.processor.image_budget.min_pixels,
+                           (unsigned long long)o.processor.image_budget.max_pixels);
+        o.video.fps = m->fps;
+        o.video.max_frames = (uint32_t)m->max_frames;
+    }
+    return wd_local_create(&o, &r->engine, err);
+}
+
+static wd_status open_all(wd_cli *cli, const wd_model_args *m, wd_runtime *r, wd_err *err)
+{
+    WD_TRY(wd_config_read(m->model, &r->cfg, err));
+    WD_TRY(wd_weights_open(m->model, &r->weights, err));
+    WD_TRY(open_lora(cli, m, r, err));
+    WD_TRY(wd_tokenizer_open(m->model, &r->tokenizer, err));
+    WD_TRY(open_operators(m, r, err));
+    WD_TRY(open_model(m, r, err));
+    return open_engine(m, r, err);
+}
+
+wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_runtime **out, wd_err *err)
+{
+    *out = NULL;
+    if (!m->model)
+        return WD_FAIL(err, WD_E_USAGE, "no model: give -m DIR, or model = DIR in ward.ini");
+    const double start = wd_clock_s();
+    wd_runtime *r = WD_ALLOC(wd_runtime);
+    if (!r)
+        return WD_FAIL(err, WD_E_NOMEM, "model: no memory");
+    const wd_status st = open_all(cli, m, r, err);
+    if (st) {
+        wd_runtime_close(r);
+        return st;
+    }
+    r->load_s = wd_clock_s() - start;
+    *out = r;
+    return WD_OK;
+}
+
+wd_engine *wd_runtime_engine(wd_runtime *r)
+{
+    return r->engine;
+}
+
+double wd_runtime_load_s(const wd_runtime *r)
+{
+    return r->load_s;
+}
+
+const char *wd_runtime_isa(const wd_runtime *r)
+{
+    return r->isa;
+}
+
+const wd_weights *wd_runtime_weights(const wd_runtime *r)
+{
+    return r->weights;
+}

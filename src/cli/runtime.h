@@ -1,0 +1,54 @@
+/* From the options of a command to a running engine: the one place that wires weights, model and operators. */
+#ifndef WD_CLI_RUNTIME_H
+#define WD_CLI_RUNTIME_H
+
+#include "cli/cli.h"
+#include "engine/engine.h"
+#include "weights/weights.h"
+
+/* Options of every command that runs a model; a field of its options struct. */
+typedef struct wd_model_args {
+    const char *model;
+    wd_opt_list lora;
+    const char *isa, *precision, *chat_template, *kv;
+    int64_t threads, context;
+    int64_t min_pixels, max_pixels; /* of an image */
+    double fps;
+    int64_t max_frames;
+} wd_model_args;
+
+#define WD_MODEL_OPT_(T, m, name, flag, type, field, def, min, max, help)                      \
+    {                                                                                          \
+        name, flag, type, offsetof(T, m) + offsetof(wd_model_args, field), def, min, max, help \
+    }
+/* Rows of an option table for struct T with the field `m`. */
+/* clang-format off */
+#define WD_MODEL_OPTS(T, m)                                                                                            \
+    WD_MODEL_OPT_(T, m, "model", 'm', WD_OPT_STR, model, NULL, 0, 0, "checkpoint directory (Hugging Face layout)"),    \
+    WD_MODEL_OPT_(T, m, "lora", 0, WD_OPT_LIST, lora, NULL, 0, 0, "PEFT adapter DIR[=scale]"),                         \
+    WD_MODEL_OPT_(T, m, "context", 0, WD_OPT_INT, context, "0", 0, 1 << 24, "most tokens in all; 0: the model's"),     \
+    WD_MODEL_OPT_(T, m, "threads", 0, WD_OPT_INT, threads, "0", 0, 1024, "threads; 0: one per core"),                  \
+    WD_MODEL_OPT_(T, m, "isa", 0, WD_OPT_STR, isa, "auto", 0, 0, "ref, avx2, avx512, avx512bf16, amx or auto"),        \
+    WD_MODEL_OPT_(T, m, "precision", 0, WD_OPT_STR, precision, "fast", 0, 0, "fast (bf16 products) or exact (f32)"),   \
+    WD_MODEL_OPT_(T, m, "kv", 0, WD_OPT_STR, kv, "auto", 0, 0, "keys and values in f32, bf16 or auto"),                \
+    WD_MODEL_OPT_(T, m, "chat-template", 0, WD_OPT_STR, chat_template, "auto", 0, 0,                                   \
+                  "qwen3, qwen3-instruct-2507, qwen3-thinking-2507, qwen3-vl-instruct, qwen3-vl-thinking"),            \
+    WD_MODEL_OPT_(T, m, "min-pixels", 0, WD_OPT_INT, min_pixels, "0", 0, 1 << 28, "of an image; 0: the model's"),      \
+    WD_MODEL_OPT_(T, m, "max-pixels", 0, WD_OPT_INT, max_pixels, "0", 0, 1 << 28, "of an image; 0: the model's"),      \
+    WD_MODEL_OPT_(T, m, "fps", 0, WD_OPT_NUM, fps, "0", 0, 1000, "frames per second of a video; 0: the model's"),      \
+    WD_MODEL_OPT_(T, m, "max-frames", 0, WD_OPT_INT, max_frames, "0", 0, 1 << 20, "of a video; 0: the model's")
+/* clang-format on */
+
+typedef struct wd_runtime wd_runtime;
+
+/* Opens the model. sample (may be NULL) gets the recommended options. Progress of loading is not shown: the files
+ * are mapped. */
+WD_MUST_CHECK wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_runtime **out, wd_err *err);
+void wd_runtime_close(wd_runtime *r); /* accepts NULL */
+
+wd_engine *wd_runtime_engine(wd_runtime *r);
+double wd_runtime_load_s(const wd_runtime *r);
+const char *wd_runtime_isa(const wd_runtime *r);
+const wd_weights *wd_runtime_weights(const wd_runtime *r);
+
+#endif
