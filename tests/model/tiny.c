@@ -14,9 +14,16 @@ const char *tiny_dir(const char *name)
 
 void tiny_open(tiny *t, const char *name, const wd_model_opts *o)
 {
+    tiny_open_edited(t, name, o, NULL);
+}
+
+void tiny_open_edited(tiny *t, const char *name, const wd_model_opts *o, void (*edit)(wd_model_config *c))
+{
     const char *dir = tiny_dir(name);
     *t = (tiny){ 0 };
     assert_ok(wd_config_read(dir, &t->cfg, &err));
+    if (edit)
+        edit(&t->cfg);
     assert_ok(wd_weights_open(dir, &t->weights, &err));
     assert_ok(wd_cpu_ops_create(&(wd_cpu_opts){ .isa = wd_isa_detect(), .precision = WD_PRECISION_EXACT },
                                 &t->ops, &err));

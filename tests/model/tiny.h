@@ -15,6 +15,8 @@ typedef struct tiny {
 
 /* name: a directory of build/tests/golden/checkpoints, e.g. "vl-dense". o may be NULL. */
 void tiny_open(tiny *t, const char *name, const wd_model_opts *o);
+/* The same after a change of its configuration, e.g. fewer layers than it has. */
+void tiny_open_edited(tiny *t, const char *name, const wd_model_opts *o, void (*edit)(wd_model_config *c));
 void tiny_close(tiny *t);
 const char *tiny_dir(const char *name); /* valid until the next call */
 
