@@ -74,6 +74,8 @@ typedef struct wd_tower {
     wd_vit_block *block; /* [depth] */
     wd_merger merger, deepstack[WD_MAX_DEEPSTACK];
     wd_rope rope;
+    bool qkv_fp8;      /* some block's, with scales */
+    size_t qkv_floats; /* the most for the queries, keys and values of a large image */
 } wd_tower;
 
 /* The decoder's workspace: every field has max_rows rows. */

@@ -21,6 +21,8 @@ void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, con
                     size_t n_in, size_t n_out);
 void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual,
                       size_t n, size_t n_in, size_t n_out, wd_act act);
+/* Outputs first .. first + n - 1 of a linear map that is not stored the other way round, nor in FP8 blocks. */
+wd_linear wd_linear__rows(const wd_linear *lin, size_t first, size_t n);
 
 /* The halves of a layer over the residual stream x = w->x. Attention in two steps: norm(x) and with it the keys and
  * values of all new tokens into the cache; then x += attention, for the rows that p says. */

@@ -1,4 +1,5 @@
 /* Linear maps and the low-rank adapters beside them (spec section 10). */
+#include <assert.h>
 #include <stdio.h>
 
 #include "model/pass.h"
@@ -16,6 +17,19 @@ void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *
                                      .lin = lin,
                                      .act = act,
                                  });
+}
+
+wd_linear wd_linear__rows(const wd_linear *lin, size_t first, size_t n)
+{
+    wd_linear some = *lin;
+    assert(!lin->in_out && !lin->w.scale);
+    some.w.data = (const uint8_t *)lin->w.data + first * lin->w.dim[1] * wd_dtype_bytes(lin->w.dtype);
+    some.w.dim[0] = n;
+    if (lin->b.data) {
+        some.b.data = (const uint8_t *)lin->b.data + first * wd_dtype_bytes(lin->b.dtype);
+        some.b.dim[0] = n;
+    }
+    return some;
 }
 
 void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, const float *residual, size_t n,

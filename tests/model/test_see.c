@@ -1,6 +1,7 @@
 #include "model/tiny.h"
 
 #include "base/mem.h"
+#include "model/params.h"
 #include "support/test.h"
 
 #define PATCH 1536
@@ -44,6 +45,29 @@ static void each_image_and_each_group_of_a_video_is_on_its_own(void **state)
         see(&t, patches + (64 + g * 24) * PATCH, group, 1, &part);
         check_part(&all, 16 + g * 6, &part);
         wd_features_free(&part);
+    }
+    wd_features_free(&all);
+    test_free(patches);
+    tiny_close(&t);
+}
+
+/* A large image goes head by head: the same numbers as all heads at once. */
+static void heads_in_parts_give_the_same_bits(void **state)
+{
+    (void)state;
+    static const uint32_t grid[2][3] = { { 1, 12, 8 }, { 2, 6, 4 } };
+    static const size_t n = 96 + 48, floats[] = { 144 * 3 * 40, 144 * 3 * 20, 1 };
+    tiny t;
+    wd_features all, parts;
+    tiny_open(&t, "vl-dense-f32", NULL);
+    float *patches = test_malloc(n * PATCH * sizeof *patches);
+    tiny_values(patches, n * PATCH, 6);
+    see(&t, patches, grid, 2, &all);
+    for (size_t i = 0; i < WD_COUNT(floats); i++) {
+        t.model->tower->qkv_floats = floats[i];
+        see(&t, patches, grid, 2, &parts);
+        check_part(&all, 0, &parts);
+        wd_features_free(&parts);
     }
     wd_features_free(&all);
     test_free(patches);
@@ -195,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_image_and_each_group_of_a_video_is_on_its_own),
+        cmocka_unit_test(heads_in_parts_give_the_same_bits),
         cmocka_unit_test(a_call_larger_than_a_batch_is_cut_between_segments),
         cmocka_unit_test(see_refuses_grids_that_cannot_be_merged),
         cmocka_unit_test(see_refuses_a_model_without_a_tower),

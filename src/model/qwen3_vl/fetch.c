@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 #define NAME_MAX_LEN 160
+#define QKV_FLOATS ((size_t)12 << 20)
 
 static wd_status fetch_patch(const wd_fetch *f, wd_tower *t)
 {
@@ -78,14 +79,17 @@ wd_status wd_fetch__tower(const wd_fetch *f)
 
     WD_TRY(fetch_patch(f, t));
     WD_TRY(fetch_positions(f, t));
-    for (uint32_t j = 0; j < c->depth; j++)
+    for (uint32_t j = 0; j < c->depth; j++) {
         WD_TRY(fetch_block(f, j, &t->block[j]));
+        t->qkv_fp8 |= t->block[j].qkv.w.scale != NULL;
+    }
     WD_TRY(fetch_merger(f, "visual.merger", c->n_embd, &t->merger));
     for (uint32_t k = 0; k < c->n_deepstack; k++) {
         char name[NAME_MAX_LEN];
         snprintf(name, sizeof name, "visual.deepstack_merger_list.%u", k);
         WD_TRY(fetch_merger(f, name, (size_t)c->merge_size * c->merge_size * c->n_embd, &t->deepstack[k]));
     }
+    t->qkv_floats = QKV_FLOATS;
     wd_rope__init_axial(&t->rope, c->n_embd / c->n_head);
     return WD_OK;
 }

@@ -3,7 +3,11 @@
  * A segment is one temporal group of one image or video: rows attend within it and nowhere else, so the tower takes
  * whole segments in batches of about BATCH_ROWS rows (one larger segment is a batch of its own) and runs all blocks
  * over a batch before it begins the next. Memory is therefore bounded by the largest image, not by their number or by
- * a video's length. Inside a batch everything but attention works on BLOCK_ROWS rows at a time. */
+ * a video's length. Inside a batch everything but attention works on BLOCK_ROWS rows at a time, and the attention of a
+ * large image on as many heads at a time as fit wd_tower.qkv_floats.
+ *
+ * How a segment is computed depends on its own size only (a batch of several is small enough for all heads), so its
+ * bits do not depend on its neighbours. */
 #include <math.h>
 #include <string.h>
 
@@ -28,7 +32,9 @@ typedef struct tower_run {
     uint32_t seg_h[SEGMENTS_MAX], seg_w[SEGMENTS_MAX];
     float *block;     /* what all the others are parts of */
     float *x, *attn;  /* [rows][n_embd] */
-    float *qkv;       /* [rows][3 * n_embd] */
+    uint32_t n_head;  /* computed at a time in this batch, a divisor of all */
+    float *qkv;       /* [rows][3][n_head][head_dim] */
+    float *part;      /* [rows][n_head][head_dim]; unused when all heads go at once */
     float *cos, *sin; /* [rows][head_dim / 2] */
     float *norm;      /* [BLOCK_ROWS][n_embd] */
     float *hidden;    /* [BLOCK_ROWS][max(n_ff, n_embd)] */
@@ -76,17 +82,34 @@ static wd_status check_grids(const wd_see *in, uint32_t merge, size_t *total, si
     return WD_OK;
 }
 
+/* The most heads whose queries, keys and values fit qkv_floats; one at least. FP8 scales cannot be cut between heads. */
+static uint32_t heads_at_once(const wd_model *m, size_t rows)
+{
+    const wd_vision_config *c = &m->cfg.vision;
+    uint32_t n = c->n_head;
+    if (m->tower->qkv_fp8)
+        return n;
+    while (n > 1 && (c->n_head % n || 3 * rows * n * (c->n_embd / c->n_head) > m->tower->qkv_floats))
+        n--;
+    return n;
+}
+
 static wd_status take_workspace(tower_run *r, size_t rows, wd_err *err)
 {
     const wd_vision_config *c = r->c;
-    const size_t half = c->n_embd / c->n_head / 2;
+    const size_t head_dim = c->n_embd / c->n_head, half = head_dim / 2;
+    const uint32_t heads = heads_at_once(r->m, rows);
+    /* Smaller batches take more heads at a time, but never more than the limit or all of them. */
+    const size_t qkv = heads == c->n_head ? 3 * rows * c->n_embd
+                                          : WD_MAX(r->m->tower->qkv_floats, 3 * rows * head_dim);
     const struct {
         float **to;
         size_t rows, cols;
     } part[] = {
         { &r->x, rows, c->n_embd },
         { &r->attn, rows, c->n_embd },
-        { &r->qkv, rows, 3 * (size_t)c->n_embd },
+        { &r->qkv, 3, qkv / 3 },
+        { &r->part, 1, heads < c->n_head ? qkv / 3 : 0 },
         { &r->cos, rows, half },
         { &r->sin, rows, half },
         { &r->norm, BLOCK_ROWS, c->n_embd },
@@ -129,6 +152,7 @@ static bool next_batch(tower_run *r)
         }
     }
     r->seg[r->n_seg] = r->n;
+    r->n_head = heads_at_once(r->m, r->n);
     return r->n > 0;
 }
 
@@ -163,45 +187,72 @@ static void enter(tower_run *r)
 /* Queries and keys lie among the values: copied out for whoever looks. */
 static void trace_columns(tower_run *r, const char *stage, const float *from, size_t rows)
 {
-    const size_t n_embd = r->c->n_embd;
+    const size_t n_col = r->c->n_embd / r->c->n_head * r->n_head;
     for (size_t i = 0; i < rows; i++)
-        memcpy(r->hidden + i * n_embd, from + i * 3 * n_embd, n_embd * sizeof(float));
-    wd_trace__rows(r->in->trace, stage, rows, n_embd, r->hidden);
+        memcpy(r->hidden + i * n_col, from + i * 3 * n_col, n_col * sizeof(float));
+    wd_trace__rows(r->in->trace, stage, rows, n_col, r->hidden);
 }
 
-static void attend(tower_run *r, const wd_vit_block *b, bool traced)
+/* qkv [rows][3][n_head][head_dim] of heads first .. first + n_head - 1, from r->norm. */
+static void project(tower_run *r, const wd_linear *all, uint32_t first, size_t rows, float *qkv)
+{
+    const wd_vision_config *c = r->c;
+    const size_t n_embd = c->n_embd, head_dim = n_embd / c->n_head, n_out = head_dim * r->n_head;
+    if (r->n_head == c->n_head) {
+        wd_linear__apply(r->m, all, qkv, r->norm, NULL, rows, n_embd, 3 * n_embd, WD_ACT_NONE);
+        return;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        const wd_linear some = wd_linear__rows(all, i * n_embd + first * head_dim, n_out);
+        r->m->ops->linear(r->m->ops->self, &(wd_linear_args){
+                                               .y = qkv + i * n_out,
+                                               .x = r->norm,
+                                               .n = rows,
+                                               .x_stride = n_embd,
+                                               .y_stride = 3 * n_out,
+                                               .lin = &some,
+                                           });
+    }
+}
+
+/* Heads first .. first + n_head - 1 of the batch: their part of r->attn. */
+static void attend(tower_run *r, const wd_vit_block *b, uint32_t first, const wd_trace *t)
 {
     const wd_vision_config *c = r->c;
     const wd_ops *ops = r->m->ops;
-    const size_t n_embd = c->n_embd, head_dim = n_embd / c->n_head, stride = 3 * n_embd;
-    const wd_trace *t = traced ? r->in->trace : NULL;
+    const size_t n_embd = c->n_embd, head_dim = n_embd / c->n_head, n_col = head_dim * r->n_head,
+                 stride = 3 * n_col;
     for (size_t i = 0, rows; i < r->n; i += rows) {
         rows = WD_MIN(r->n - i, (size_t)BLOCK_ROWS);
         float *qkv = r->qkv + i * stride;
         const float *cos_i = r->cos + i * head_dim / 2, *sin_i = r->sin + i * head_dim / 2;
         ops->layernorm(ops->self, r->norm, r->x + i * n_embd, &b->norm1.w, &b->norm1.b, rows, n_embd, EPS);
-        wd_trace__rows(t, "vis_norm1_0", rows, n_embd, r->norm);
-        wd_linear__apply(r->m, &b->qkv, qkv, r->norm, NULL, rows, n_embd, stride, WD_ACT_NONE);
-        ops->rope(ops->self, qkv, cos_i, sin_i, rows, stride, c->n_head, head_dim);
-        ops->rope(ops->self, qkv + n_embd, cos_i, sin_i, rows, stride, c->n_head, head_dim);
-        if (t) {
+        if (first == 0)
+            wd_trace__rows(t, "vis_norm1_0", rows, n_embd, r->norm);
+        project(r, &b->qkv, first, rows, qkv);
+        ops->rope(ops->self, qkv, cos_i, sin_i, rows, stride, r->n_head, head_dim);
+        ops->rope(ops->self, qkv + n_col, cos_i, sin_i, rows, stride, r->n_head, head_dim);
+        if (t && n_col == n_embd) {
             trace_columns(r, "vis_q_rope_0", qkv, rows);
-            trace_columns(r, "vis_k_rope_0", qkv + n_embd, rows);
+            trace_columns(r, "vis_k_rope_0", qkv + n_col, rows);
         }
     }
+
+    float *out = n_col == n_embd ? r->attn : r->part;
     ops->attn_full(ops->self, &(wd_attn_full){
                                   .q = r->qkv,
-                                  .k = r->qkv + n_embd,
-                                  .v = r->qkv + 2 * n_embd,
+                                  .k = r->qkv + n_col,
+                                  .v = r->qkv + 2 * n_col,
                                   .stride = stride,
-                                  .out = r->attn,
-                                  .n_head = c->n_head,
+                                  .out = out,
+                                  .n_head = r->n_head,
                                   .head_dim = head_dim,
                                   .seg = r->seg,
                                   .n_seg = r->n_seg,
                                   .scale = 1.0f / sqrtf((float)head_dim),
                               });
-    wd_trace__rows(t, "vis_attn_out_0", r->n, n_embd, r->attn);
+    for (size_t i = 0; out == r->part && i < r->n; i++)
+        memcpy(r->attn + i * n_embd + first * head_dim, out + i * n_col, n_col * sizeof *out);
 }
 
 static void run_block(tower_run *r, uint32_t j)
@@ -210,7 +261,10 @@ static void run_block(tower_run *r, uint32_t j)
     const wd_ops *ops = r->m->ops;
     const wd_vit_block *b = &r->m->tower->block[j];
     const size_t n_embd = c->n_embd;
-    attend(r, b, j == 0);
+    const wd_trace *t = j == 0 ? r->in->trace : NULL;
+    for (uint32_t h = 0; h < c->n_head; h += r->n_head)
+        attend(r, b, h, t);
+    wd_trace__rows(t, "vis_attn_out_0", r->n, n_embd, r->attn);
     for (size_t i = 0, rows; i < r->n; i += rows) {
         rows = WD_MIN(r->n - i, (size_t)BLOCK_ROWS);
         float *x = r->x + i * n_embd;
