@@ -1,0 +1,39 @@
+# The short way to everything. The build itself is Meson's: meson.build.
+BUILD ?= build
+PREFIX ?= /usr/local
+SECONDS_EACH ?= 600
+
+.PHONY: all demo check install sanitize fuzz format clean packages
+
+all: packages $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+packages:
+	@tools/install-packages
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
+
+# A synthetic chest CT becomes a report draft, with the bundled model.
+demo: all
+	@$(BUILD)/src/cli/ward demo
+
+# Everything: checkers, all tests, all tests again under ASan and UBSan (clang). Ends in "N passed, N failed".
+check: packages
+	@tools/check
+
+install: all
+	@meson install -C $(BUILD)
+
+sanitize: packages
+	@tools/check --only sanitize
+
+# Every fuzz target for SECONDS_EACH seconds, or one: make fuzz TARGET=dicom SECONDS_EACH=60
+fuzz: packages
+	@tools/fuzz $(SECONDS_EACH) $(TARGET)
+
+format:
+	@tools/check-format --fix
+
+clean:
+	@rm -rf build build-asan build-fuzz
