@@ -18,6 +18,7 @@ typedef struct wd_cli {
     wd_arena *arena;         /* for this run of the program */
     const char *config_path; /* --config, NULL: the usual places */
     bool json;               /* --json was given anywhere: errors are objects too */
+    bool printed;            /* the command's own JSON holds the error: print no second object */
 } wd_cli;
 
 typedef struct wd_command {

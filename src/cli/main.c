@@ -13,6 +13,7 @@
 
 static const wd_command *const commands[] = {
     &wd_cmd_tokenize,
+    &wd_cmd_inspect,
     &wd_cmd_version,
 };
 
@@ -118,7 +119,7 @@ static wd_status run(wd_cli *cli, int argc, const char **argv, wd_err *err)
 static void report(const wd_cli *cli, wd_status st, const wd_err *err)
 {
     fprintf(stderr, "ward: %s\n", err->text);
-    if (!cli->json)
+    if (!cli->json || cli->printed)
         return;
     wd_err ignored;
     const wd_status printed = wd_cli_print_json(
