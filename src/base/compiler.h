@@ -12,6 +12,14 @@
 #define WD_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WD_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define WD_PREFETCH(p) __builtin_prefetch(p)
+/* For kernels whose tile sizes are arguments that must become constants. */
+#define WD_ALWAYS_INLINE inline __attribute__((always_inline))
+/* Before a loop of at most 32 rounds, known at compile time: all of it, so that arrays can live in registers. */
+#if defined(__clang__)
+#define WD_UNROLL _Pragma("unroll")
+#else
+#define WD_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 /* Compiles a function for several instruction sets, the best one chosen when the program is loaded. For plain
  * integer loops whose result is the same on each; floating-point kernels live in tensor/cpu. Sanitizers run

@@ -1,0 +1,149 @@
+/* AVX-512 conversions and transposes, bit for bit as dtype.h. */
+#include "tensor/cpu/avx512/vec.h"
+
+static void bf16_to_f32(float *y, const void *x, size_t n)
+{
+    const uint8_t *p = x;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(y + i, load_f32(VEC_BF16, p + 2 * i));
+    if (i < n)
+        _mm512_mask_storeu_ps(y + i, first_lanes(n - i),
+                              load_f32_mask(VEC_BF16, first_lanes(n - i), p + 2 * i));
+}
+
+static void f16_to_f32(float *y, const void *x, size_t n)
+{
+    const uint8_t *p = x;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(y + i, load_f32(VEC_F16, p + 2 * i));
+    if (i < n)
+        _mm512_mask_storeu_ps(y + i, first_lanes(n - i),
+                              load_f32_mask(VEC_F16, first_lanes(n - i), p + 2 * i));
+}
+
+/* Exponent and fraction move into an f32 whose exponent is too small by 120; one exact multiplication by 2^120
+ * mends it, denormals included. */
+static __m512 from_f8(__m128i v)
+{
+    const __m512i u = _mm512_cvtepu8_epi32(v);
+    const __m512i magnitude = _mm512_and_si512(u, _mm512_set1_epi32(0x7F));
+    const __m512i sign = _mm512_slli_epi32(_mm512_and_si512(u, _mm512_set1_epi32(0x80)), 24);
+    const __m512 scaled = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(magnitude, 20)),
+                                        _mm512_set1_ps(1.329227995784916e36f));
+    const __mmask16 nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7F));
+    const __m512i bits = _mm512_mask_mov_epi32(_mm512_castps_si512(scaled), nan,
+                                               _mm512_set1_epi32(0x7FC00000));
+    return _mm512_castsi512_ps(_mm512_or_si512(bits, sign));
+}
+
+static void f8_to_f32(float *y, const void *x, float scale, size_t n)
+{
+    const uint8_t *p = x;
+    const __m512 factor = _mm512_set1_ps(scale);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(
+            y + i, _mm512_mul_ps(from_f8(_mm_loadu_si128((const __m128i *)(const void *)(p + i))), factor));
+    if (i < n) {
+        const __mmask16 mask = first_lanes(n - i);
+        _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(from_f8(_mm_maskz_loadu_epi8(mask, p + i)), factor));
+    }
+}
+
+/* To nearest even; a NaN keeps its upper bits and becomes quiet. VCVTNEPS2BF16 would flush denormals. */
+static __m256i to_bf16(__m512 v)
+{
+    const __m512i u = _mm512_castps_si512(v), upper = _mm512_srli_epi32(u, 16);
+    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_srli_epi32(
+        _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd), 16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, nan, upper, _mm512_set1_epi32(0x40)));
+}
+
+static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(void *)(y + i), to_bf16(_mm512_loadu_ps(x + i)));
+    if (i < n) {
+        const __mmask16 mask = first_lanes(n - i);
+        _mm256_mask_storeu_epi16(y + i, mask, to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
+    }
+}
+
+/* 16 x 16 floats: exchanges halves of ever smaller pieces, 8, 4, 2, then 1 apart. */
+static void transpose16(__m512 *v)
+{
+    __m512 t[16];
+    WD_UNROLL
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+    }
+    WD_UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[4 * i] = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], _MM_SHUFFLE(1, 0, 1, 0));
+        v[4 * i + 1] = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], _MM_SHUFFLE(3, 2, 3, 2));
+        v[4 * i + 2] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], _MM_SHUFFLE(1, 0, 1, 0));
+        v[4 * i + 3] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], _MM_SHUFFLE(3, 2, 3, 2));
+    }
+    /* v[4g + c], quarter q: rows 4g .. 4g + 3 of column 4q + c. */
+    WD_UNROLL
+    for (int c = 0; c < 4; c++) {
+        t[c] = _mm512_shuffle_f32x4(v[c], v[4 + c], _MM_SHUFFLE(1, 0, 1, 0));
+        t[4 + c] = _mm512_shuffle_f32x4(v[c], v[4 + c], _MM_SHUFFLE(3, 2, 3, 2));
+        t[8 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], _MM_SHUFFLE(1, 0, 1, 0));
+        t[12 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], _MM_SHUFFLE(3, 2, 3, 2));
+    }
+    WD_UNROLL
+    for (int c = 0; c < 4; c++) {
+        v[c] = _mm512_shuffle_f32x4(t[c], t[8 + c], _MM_SHUFFLE(2, 0, 2, 0));
+        v[4 + c] = _mm512_shuffle_f32x4(t[c], t[8 + c], _MM_SHUFFLE(3, 1, 3, 1));
+        v[8 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], _MM_SHUFFLE(2, 0, 2, 0));
+        v[12 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], _MM_SHUFFLE(3, 1, 3, 1));
+    }
+}
+
+static WD_ALWAYS_INLINE void transpose(const int type, float *y, size_t y_stride, const void *x,
+                                       size_t x_stride, size_t rows, size_t cols)
+{
+    const size_t size = type == VEC_F32 ? 4 : 2;
+    for (size_t r0 = 0; r0 < rows; r0 += 16) {
+        const size_t n_r = WD_MIN(rows - r0, (size_t)16);
+        for (size_t c0 = 0; c0 < cols; c0 += 16) {
+            const size_t n_c = WD_MIN(cols - c0, (size_t)16);
+            const uint8_t *p = (const uint8_t *)x + (r0 * x_stride + c0) * size;
+            __m512 v[16];
+            for (size_t r = 0; r < 16; r++) /* rows past the end: nothing is read, zeros */
+                v[r] = load_f32_mask(type, r < n_r ? first_lanes(n_c) : 0,
+                                     r < n_r ? p + r * x_stride * size : p);
+            transpose16(v);
+            for (size_t c = 0; c < n_c; c++)
+                _mm512_mask_storeu_ps(y + (c0 + c) * y_stride + r0, first_lanes(n_r), v[c]);
+        }
+    }
+}
+
+static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
+{
+    transpose(VEC_F32, y, y_stride, x, x_stride, rows, cols);
+}
+
+static void transpose_bf16(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                           size_t cols)
+{
+    transpose(VEC_BF16, y, y_stride, x, x_stride, rows, cols);
+}
+
+void wd_kern__avx512_convert(wd_kern *k)
+{
+    k->bf16_to_f32 = bf16_to_f32;
+    k->f16_to_f32 = f16_to_f32;
+    k->f8_to_f32 = f8_to_f32;
+    k->f32_to_bf16 = f32_to_bf16;
+    k->transpose_f32 = transpose_f32;
+    k->transpose_bf16 = transpose_bf16;
+}

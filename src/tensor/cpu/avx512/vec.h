@@ -1,0 +1,88 @@
+/* What the AVX-512 kernels share: loads of every type, sums in a fixed order, the exponential. */
+#ifndef WD_TENSOR_CPU_AVX512_VEC_H
+#define WD_TENSOR_CPU_AVX512_VEC_H
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "tensor/cpu/kern.h"
+
+enum vec_type { VEC_F32, VEC_F16, VEC_BF16, VEC_BF16_PAIR };
+
+/* Lanes 0 .. n-1, n <= 16. */
+static inline __mmask16 first_lanes(size_t n)
+{
+    return (__mmask16)((1u << n) - 1u);
+}
+
+static WD_ALWAYS_INLINE __m512 from_bf16(__m256i v)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+}
+
+/* 16 elements of the type at p as f32. */
+static WD_ALWAYS_INLINE __m512 load_f32(const int type, const uint8_t *p)
+{
+    if (type == VEC_F32)
+        return _mm512_loadu_ps(p);
+    const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return type == VEC_F16 ? _mm512_cvtph_ps(v) : from_bf16(v);
+}
+
+/* The lanes of the mask; the others are 0 and their memory is not touched. */
+static WD_ALWAYS_INLINE __m512 load_f32_mask(const int type, __mmask16 mask, const uint8_t *p)
+{
+    if (type == VEC_F32)
+        return _mm512_maskz_loadu_ps(mask, p);
+    const __m256i v = _mm256_maskz_loadu_epi16(mask, p);
+    return type == VEC_F16 ? _mm512_cvtph_ps(v) : from_bf16(v);
+}
+
+/* Lane i of the result is the sum of the lanes of the i-th argument. Each sum has the same order of additions:
+ * ((v0 + v2) + (v1 + v3)) within each quarter, then (q0 + q2) + (q1 + q3). */
+static WD_ALWAYS_INLINE __m128 sum4(__m512 a, __m512 b, __m512 c, __m512 d)
+{
+    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const __m512 quarter = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0)),
+                                         _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2)));
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(quarter), _mm512_extractf32x8_ps(quarter, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
+static WD_ALWAYS_INLINE float sum1(__m512 a)
+{
+    return _mm_cvtss_f32(sum4(a, a, a, a));
+}
+
+/* e^x to about 1 unit in the last place; 0 below -87.3, where results would be denormal (slow, and of no use
+ * here); infinity above 88.8; NaN stays NaN.
+ * x = n ln 2 + r with |r| <= ln(2) / 2, ln 2 split in two; e^r by its Taylor polynomial of degree 7. */
+static WD_ALWAYS_INLINE __m512 exp_ps(__m512 x)
+{
+    const __m512 lowest = _mm512_set1_ps(-87.3f);
+    const __mmask16 normal = _mm512_cmp_ps_mask(x, lowest, _CMP_NLT_UQ); /* NaN too */
+    x = _mm512_max_ps(lowest, x); /* the second operand where one is NaN */
+    x = _mm512_min_ps(_mm512_set1_ps(100.0f), x);
+    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
+                                          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145752f), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860677e-6f), r);
+    __m512 p = _mm512_set1_ps(1.0f / 5040);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    return _mm512_maskz_scalef_ps(normal, p, n);
+}
+
+/* The parts that wd_kern_init_avx512 puts together. */
+void wd_kern__avx512_matmul(wd_kern *k);
+void wd_kern__avx512_convert(wd_kern *k);
+void wd_kern__avx512_rows(wd_kern *k);
+
+#endif

@@ -1,0 +1,48 @@
+/* Checks every kernel of every instruction set that this machine has: kern_check [filter]
+ * Measures them beside each other:                                   kern_check --bench [filter] */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "tensor/ops.h"
+
+static void run_level(const char *isa, const wd_kern *ref, const wd_kern *below, const wd_kern *dut,
+                      bool bench, const char *filter, unsigned *n_check, unsigned *n_bad)
+{
+    for (int low = 0; low < 2; low++) {
+        wd_check c = { .ref = ref, .dut = dut, .below = below, .isa = isa, .filter = filter, .low = low };
+        c.bench = bench && low; /* a masked access that reaches into a guard page is slow */
+        check_matmul(&c);
+        check_convert(&c);
+        check_rows(&c);
+        *n_check += c.n_check;
+        *n_bad += c.n_bad;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const levels[] = { "ref", "avx2", "avx512", "avx512bf16", "amx" };
+    const bool bench = argc > 1 && !strcmp(argv[1], "--bench");
+    const char *filter = argc > 1 + bench ? argv[1 + bench] : NULL;
+    wd_kern spec, ref, before, dut;
+    unsigned n_bad = 0;
+
+    wd_kern_init_spec(&spec);
+    wd_kern_init_ref(&ref);
+    for (size_t i = 0; i < WD_COUNT(levels); i++) {
+        uint32_t isa;
+        unsigned n_check = 0;
+        if (wd_isa_parse(levels[i], &isa, NULL)) {
+            printf("%-11s SKIPPED: this machine does not have it\n", levels[i]);
+            continue;
+        }
+        wd_kern_init(&dut, isa);
+        run_level(levels[i], i ? &ref : &spec, i ? &before : NULL, &dut, bench, filter, &n_check, &n_bad);
+        printf("%-11s %u cases checked\n", levels[i], n_check);
+        before = dut;
+    }
+    if (bench)
+        wd_check_bench_print();
+    return n_bad > 0;
+}

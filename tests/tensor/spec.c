@@ -1,0 +1,230 @@
+/* Every slot by its formula in long double, sharing no code with the reference: what the reference must equal. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+
+typedef long double ld;
+
+static ld half(unsigned v, int exponent_bits, int fraction_bits, bool infinities)
+{
+    const int e_max = (1 << exponent_bits) - 1, e = (int)(v >> fraction_bits) & e_max;
+    const int f = (int)(v & ((1u << fraction_bits) - 1)), bias = e_max / 2;
+    const ld sign = v >> (exponent_bits + fraction_bits) & 1 ? -1 : 1;
+    if (e == e_max && (infinities || f == (1 << fraction_bits) - 1))
+        return f ? (ld)NAN : sign * (ld)INFINITY;
+    return sign * (e ? ldexpl(1 + ldexpl(f, -fraction_bits), e - bias) : ldexpl(f, 1 - bias - fraction_bits));
+}
+
+enum { F32, F16, BF16 };
+
+static ld at(int type, const void *p, size_t i)
+{
+    float f;
+    uint16_t h;
+    if (type == F32) {
+        memcpy(&f, (const char *)p + 4 * i, 4);
+        return f;
+    }
+    memcpy(&h, (const char *)p + 2 * i, 2);
+    return type == F16 ? half(h, 5, 10, true) : half(h, 8, 7, true);
+}
+
+static void product(const wd_mm *m, int x_type, int w_type, bool dot)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        for (size_t o = 0; o < m->n_out; o++) {
+            ld sum = !dot && m->add ? m->y[i * m->y_stride + o] : 0;
+            for (size_t k = 0; k < m->n_in; k++)
+                sum += at(x_type, m->x, i * m->x_stride + k) *
+                       at(w_type, m->w, dot ? o * m->w_stride + k : k * m->w_stride + o);
+            m->y[i * m->y_stride + o] = (float)sum;
+        }
+    }
+}
+
+#define PRODUCT(name, x_type, w_type, dot) \
+    static void name(const wd_mm *m)       \
+    {                                      \
+        product(m, x_type, w_type, dot);   \
+    }
+PRODUCT(dot_f32, F32, F32, true)
+PRODUCT(dot_f16, F32, F16, true)
+PRODUCT(dot_bf16, F32, BF16, true)
+PRODUCT(dot_bf16_bf16, BF16, BF16, true)
+PRODUCT(mul_f32, F32, F32, false)
+PRODUCT(mul_f16, F32, F16, false)
+PRODUCT(mul_bf16, F32, BF16, false)
+PRODUCT(mul_bf16_bf16, BF16, BF16, false)
+
+static void bf16_to_f32(float *y, const void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)at(BF16, x, i);
+}
+
+static void f16_to_f32(float *y, const void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)at(F16, x, i);
+}
+
+static void f8_to_f32(float *y, const void *x, float scale, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(half(((const uint8_t *)x)[i], 4, 3, false) * scale);
+}
+
+/* The bf16 values on both sides of x; the nearer one, or the even one. */
+static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, &x[i], sizeof u);
+        const unsigned down = u >> 16;
+        const ld low = fabsl(half(down, 8, 7, true)), v = fabsl((ld)x[i]);
+        const ld high = (down & 0x7FFF) == 0x7F7F ? ldexpl(1, 128) : fabsl(half(down + 1, 8, 7, true));
+        if (isnan(x[i]))
+            y[i] = (wd_bf16)(down | 0x40);
+        else if (v == low)
+            y[i] = (wd_bf16)down;
+        else
+            y[i] = (wd_bf16)(high - v < v - low || (high - v == v - low && (down & 1)) ? down + 1 : down);
+    }
+}
+
+static void transpose(int type, float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                      size_t cols)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < cols; c++)
+            y[c * y_stride + r] = (float)at(type, x, r * x_stride + c);
+    }
+}
+
+static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
+{
+    transpose(F32, y, y_stride, x, x_stride, rows, cols);
+}
+
+static void transpose_bf16(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                           size_t cols)
+{
+    transpose(BF16, y, y_stride, x, x_stride, rows, cols);
+}
+
+static void rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t dim, float eps)
+{
+    for (size_t r = 0; r < rows; r++) {
+        ld mean = 0;
+        for (size_t i = 0; i < dim; i++)
+            mean += (ld)x[r * dim + i] * x[r * dim + i] / dim;
+        for (size_t i = 0; i < dim; i++)
+            y[r * dim + i] = (float)(x[r * dim + i] / sqrtl(mean + eps) * w[i]);
+    }
+}
+
+static void layernorm(float *y, const float *x, const float *w, const float *b, size_t rows, size_t dim,
+                      float eps)
+{
+    for (size_t r = 0; r < rows; r++) {
+        ld mean = 0, variance = 0;
+        for (size_t i = 0; i < dim; i++)
+            mean += (ld)x[r * dim + i] / dim;
+        for (size_t i = 0; i < dim; i++)
+            variance += powl(x[r * dim + i] - mean, 2) / dim;
+        for (size_t i = 0; i < dim; i++)
+            y[r * dim + i] = (float)((x[r * dim + i] - mean) / sqrtl(variance + eps) * w[i] + b[i]);
+    }
+}
+
+static void rope(float *x, const float *c, const float *s, size_t n_head, size_t head_dim)
+{
+    for (size_t h = 0; h < n_head; h++) {
+        for (size_t i = 0; i < head_dim / 2; i++) {
+            float *a = &x[h * head_dim + i], *b = a + head_dim / 2;
+            const ld u = *a, v = *b;
+            *a = (float)(u * c[i] - v * s[i]);
+            *b = (float)(v * c[i] + u * s[i]);
+        }
+    }
+}
+
+static void silu_mul(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(gate[i] / (1 + expl(-(ld)gate[i])) * up[i]);
+}
+
+static void silu(float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(y[i] / (1 + expl(-(ld)y[i])));
+}
+
+static void gelu_tanh(float *y, size_t n)
+{
+    const ld pi = acosl(-1);
+    for (size_t i = 0; i < n; i++) {
+        const ld z = y[i];
+        y[i] = (float)(z / 2 * (1 + tanhl(sqrtl(2 / pi) * (z + 0.044715L * z * z * z))));
+    }
+}
+
+static void gelu_erf(float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)((ld)y[i] / 2 * erfcl(-(ld)y[i] / sqrtl(2)));
+}
+
+static void add_scaled(float *y, const float *x, float a, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(y[i] + (ld)a * x[i]);
+}
+
+static void softmax_step(float *s, size_t s_stride, size_t n_key, float *m, float *l, float *acc, size_t dim,
+                         size_t n)
+{
+    for (size_t r = 0; r < n; r++) {
+        ld top = m[r], sum = 0;
+        for (size_t j = 0; j < n_key; j++)
+            top = fmaxl(top, s[r * s_stride + j]);
+        for (size_t j = 0; j < n_key; j++) {
+            sum += expl(s[r * s_stride + j] - top);
+            s[r * s_stride + j] = (float)expl(s[r * s_stride + j] - top);
+        }
+        for (size_t i = 0; i < dim; i++)
+            acc[r * dim + i] = (float)(acc[r * dim + i] * expl(m[r] - top));
+        l[r] = (float)(l[r] * expl(m[r] - top) + sum);
+        m[r] = (float)top;
+    }
+}
+
+void wd_kern_init_spec(wd_kern *k)
+{
+    *k = (wd_kern){ .dot_f32 = dot_f32,
+                    .dot_f16 = dot_f16,
+                    .dot_bf16 = dot_bf16,
+                    .dot_bf16_bf16 = dot_bf16_bf16,
+                    .mul_f32 = mul_f32,
+                    .mul_f16 = mul_f16,
+                    .mul_bf16 = mul_bf16,
+                    .mul_bf16_bf16 = mul_bf16_bf16,
+                    .bf16_to_f32 = bf16_to_f32,
+                    .f16_to_f32 = f16_to_f32,
+                    .f8_to_f32 = f8_to_f32,
+                    .f32_to_bf16 = f32_to_bf16,
+                    .transpose_f32 = transpose_f32,
+                    .transpose_bf16 = transpose_bf16,
+                    .rmsnorm = rmsnorm,
+                    .layernorm = layernorm,
+                    .rope = rope,
+                    .silu_mul = silu_mul,
+                    .silu = silu,
+                    .gelu_tanh = gelu_tanh,
+                    .gelu_erf = gelu_erf,
+                    .add_scaled = add_scaled,
+                    .softmax_step = softmax_step };
+}

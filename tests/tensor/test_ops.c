@@ -1,0 +1,628 @@
+/* The CPU backend's operators on every instruction set level of this machine, against plain loops in double; and
+ * that a row's bits depend neither on its company nor on the number of threads. */
+#include "support/test.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "tensor/ops.h"
+
+static const char *const levels[] = { "ref", "avx2", "avx512", "avx512bf16", "amx" };
+
+typedef void (*ops_fn)(wd_ops *ops, wd_ops *two_threads, bool fast);
+
+/* Runs fn for every level and precision, with operators on one thread and on two. */
+static void for_each_level(ops_fn fn)
+{
+    wd_pool *pool;
+    assert_ok(wd_pool_create(2, &pool, &err));
+    for (size_t i = 0; i < WD_COUNT(levels); i++) {
+        uint32_t isa;
+        if (wd_isa_parse(levels[i], &isa, NULL))
+            continue;
+        for (int fast = 0; fast < 2; fast++) {
+            wd_cpu_opts o = { .isa = isa, .precision = fast ? WD_PRECISION_FAST : WD_PRECISION_EXACT };
+            wd_ops *one, *two;
+            assert_ok(wd_cpu_ops_create(&o, &one, &err));
+            o.pool = pool;
+            assert_ok(wd_cpu_ops_create(&o, &two, &err));
+            fn(one, two, fast);
+            wd_ops_destroy(one);
+            wd_ops_destroy(two);
+        }
+    }
+    wd_pool_destroy(pool);
+}
+
+static float *random_floats(wd_rand *r, size_t n, double scale)
+{
+    float *x = WD_ALLOC_N(float, n + 1);
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(wd_rand_normal(r) * scale);
+    return x;
+}
+
+/* Relative error in the second norm; 0 for two zero vectors. */
+static double error_of(const double *want, const float *got, size_t n)
+{
+    double error = 0, power = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += (got[i] - want[i]) * (got[i] - want[i]);
+        power += want[i] * want[i];
+    }
+    return error > 0 ? sqrt(error / power) : error;
+}
+
+static void close_to(const char *what, const wd_ops *ops, const double *want, const float *got, size_t n,
+                     double limit)
+{
+    const double error = error_of(want, got, n);
+    if (!(error <= limit)) /* not NaN either */
+        fail_msg("%s on %s: relative error %.3g, limit %.3g", what, ops->name, error, limit);
+}
+
+static void same_bits(const char *what, const wd_ops *ops, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(&a[i], &b[i], sizeof a[i]) != 0)
+            fail_msg("%s on %s: element %zu is %a, and %a", what, ops->name, i, (double)a[i], (double)b[i]);
+    }
+}
+
+/* ---- linear ------------------------------------------------------------------------------------------------- */
+
+/* A tensor of random values that holds its own memory; one byte off when odd. */
+typedef struct owned {
+    wd_tensor t;
+    uint8_t *data, *scale;
+} owned;
+
+static owned random_tensor(wd_rand *r, wd_dtype dtype, size_t rows, size_t cols, bool odd)
+{
+    const size_t n = rows * cols, n_scale = (rows + 127) / 128 * ((cols + 127) / 128),
+                 bytes = wd_dtype_bytes(dtype);
+    owned o = { .data = WD_ALLOC_N(uint8_t, n * bytes + 1), .scale = WD_ALLOC_N(uint8_t, n_scale * 4) };
+    assert_non_null(o.data);
+    assert_non_null(o.scale);
+    odd = odd && dtype != WD_DTYPE_F32;
+    o.t = (wd_tensor){ .data = o.data + odd, .dtype = dtype, .n_dim = 2, .dim = { rows, cols } };
+    for (size_t i = 0; i < n; i++) {
+        const float v = (float)wd_rand_normal(r);
+        const uint16_t half = dtype == WD_DTYPE_F16 ? wd_f32_to_f16(v) : wd_f32_to_bf16(v);
+        if (dtype == WD_DTYPE_F32)
+            memcpy(o.data + 4 * i, &v, 4);
+        else if (dtype == WD_DTYPE_F8_E4M3)
+            o.data[odd + i] = (uint8_t)(wd_rand_below(r, 127) | wd_rand_below(r, 2) << 7);
+        else
+            memcpy(o.data + odd + 2 * i, &half, 2);
+    }
+    if (dtype == WD_DTYPE_F8_E4M3) {
+        o.t.scale = o.scale;
+        o.t.scale_dtype = rows % 2 ? WD_DTYPE_BF16 : WD_DTYPE_F32;
+        for (size_t i = 0; i < n_scale; i++) {
+            const float v = (float)wd_rand_range(r, 0.001, 0.02);
+            const wd_bf16 b = wd_f32_to_bf16(v);
+            if (rows % 2)
+                memcpy(o.scale + 2 * i, &b, 2);
+            else
+                memcpy(o.scale + 4 * i, &v, 4);
+        }
+    }
+    return o;
+}
+
+static void release(owned *o)
+{
+    wd_free(o->data);
+    wd_free(o->scale);
+}
+
+static double act_of(wd_act act, double z)
+{
+    switch (act) {
+    case WD_ACT_SILU:
+        return z / (1 + exp(-z));
+    case WD_ACT_GELU_TANH:
+        return z / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (z + 0.044715 * z * z * z)));
+    case WD_ACT_GELU_ERF:
+        return z / 2 * erfc(-z / sqrt(2));
+    default:
+        return z;
+    }
+}
+
+/* rounded: with the activations taken to bf16 first. */
+static void linear_by_definition(const wd_linear_args *a, bool rounded, size_t n_out, size_t n_in, double *y)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        for (size_t o = 0; o < n_out; o++) {
+            double sum = a->lin->b.data ? wd_tensor_get(&a->lin->b, o) : 0;
+            for (size_t k = 0; k < n_in; k++) {
+                const float x = a->x[i * a->x_stride + k];
+                sum += (double)(rounded ? wd_bf16_to_f32(wd_f32_to_bf16(x)) : x) *
+                       wd_tensor_get(&a->lin->w, a->lin->in_out ? k * n_out + o : o * n_in + k);
+            }
+            y[i * n_out + o] = act_of(a->act, sum) + (a->residual ? a->residual[i * a->y_stride + o] : 0);
+        }
+    }
+}
+
+static void pack(float *to, const float *y, size_t n, size_t n_out, size_t stride)
+{
+    for (size_t i = 0; i < n; i++)
+        memcpy(to + i * n_out, y + i * stride, n_out * sizeof *y);
+}
+
+/* One layer: right on one thread; the same on two, in place of the residual, and for each row alone. */
+static void check_linear(wd_ops *ops, wd_ops *two, wd_linear_args a, size_t n_out, size_t n_in,
+                         bool may_round)
+{
+    const size_t n_y = a.n * a.y_stride;
+    double *want = WD_ALLOC_N(double, a.n *n_out);
+    float *y = WD_ALLOC_N(float, n_y), *got = WD_ALLOC_N(float, n_y), *other = WD_ALLOC_N(float, n_y);
+    a.y = y;
+    for (size_t i = 0; i < n_y; i++)
+        y[i] = -77;
+    ops->linear(ops->self, &a);
+    for (size_t i = 0; i < a.n; i++) {
+        for (size_t o = n_out; o < a.y_stride; o++)
+            assert_true(y[i * a.y_stride + o] == -77); /* beyond the columns: untouched */
+    }
+    pack(got, y, a.n, n_out, a.y_stride);
+    linear_by_definition(&a, false, n_out, n_in, want);
+    if (may_round && error_of(want, got, a.n * n_out) > 3e-6)
+        linear_by_definition(&a, true, n_out, n_in, want);
+    close_to("linear", ops, want, got, a.n * n_out, 3e-6);
+
+    memcpy(y, a.residual ? a.residual : got, n_y * sizeof *y);
+    wd_linear_args b = a;
+    if (a.residual)
+        b.residual = y;
+    two->linear(two->self, &b);
+    pack(other, y, a.n, n_out, a.y_stride);
+    same_bits("linear on two threads, in place", two, got, other, a.n * n_out);
+
+    b = a;
+    b.n = 1;
+    for (size_t i = 0; i < a.n; i++) {
+        b.x = a.x + i * a.x_stride;
+        b.y = y + i * a.y_stride;
+        b.residual = a.residual ? a.residual + i * a.y_stride : NULL;
+        two->linear(two->self, &b);
+    }
+    pack(other, y, a.n, n_out, a.y_stride);
+    same_bits("linear row by row", two, got, other, a.n * n_out);
+    wd_free(want);
+    wd_free(y);
+    wd_free(got);
+    wd_free(other);
+}
+
+static void linear_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    static const wd_dtype dtypes[] = { WD_DTYPE_F32, WD_DTYPE_F16, WD_DTYPE_BF16, WD_DTYPE_F8_E4M3 };
+    static const struct {
+        size_t n, n_out, n_in;
+    } sizes[] = { { 1, 1, 1 }, { 3, 130, 257 }, { 50, 67, 64 }, { 5, 200, 300 }, { 2, 48, 4200 } };
+    wd_rand r;
+    wd_rand_init(&r, 11);
+    for (size_t c = 0; c < WD_COUNT(dtypes) * WD_COUNT(sizes) * 2; c++) {
+        const wd_dtype dtype = dtypes[c % 4];
+        const size_t s = c / 4 % WD_COUNT(sizes), n = sizes[s].n, n_out = sizes[s].n_out,
+                     n_in = sizes[s].n_in;
+        const bool in_out = c / 4 >= WD_COUNT(sizes);
+        owned w = random_tensor(&r, dtype, in_out ? n_in : n_out, in_out ? n_out : n_in, c % 3 == 1);
+        owned b = random_tensor(&r, c % 2 ? WD_DTYPE_F32 : WD_DTYPE_BF16, 1, n_out, false);
+        const wd_linear lin = { .w = w.t, .b = c % 5 ? b.t : (wd_tensor){ 0 }, .in_out = in_out };
+        float *x = random_floats(&r, n * (n_in + 3), 1 / sqrt((double)n_in));
+        float *residual = random_floats(&r, n * (n_out + s), 1);
+        const wd_linear_args a = { .x = x,
+                                   .residual = c % 2 ? residual : NULL,
+                                   .n = n,
+                                   .x_stride = n_in + 3,
+                                   .y_stride = n_out + s,
+                                   .lin = &lin,
+                                   .act = (wd_act)(c % 4) };
+        check_linear(ops, two, a, n_out, n_in, fast && dtype != WD_DTYPE_F32);
+        wd_free(x);
+        wd_free(residual);
+        release(&w);
+        release(&b);
+    }
+}
+
+static void linear_is_right_for_every_type_orientation_and_shape(void **state)
+{
+    (void)state;
+    for_each_level(linear_level);
+}
+
+/* ---- attention ---------------------------------------------------------------------------------------------- */
+
+/* Row q of one head over n_key keys and values, fetched by get(ctx, key, element). */
+typedef double (*get_fn)(const void *ctx, size_t key, size_t e);
+
+static void attention_by_definition(const float *q, size_t dim, size_t n_key, double scale, get_fn k,
+                                    get_fn v, const void *ctx, double *out)
+{
+    double *p = WD_ALLOC_N(double, n_key), max = -INFINITY, sum = 0;
+    for (size_t j = 0; j < n_key; j++) {
+        for (size_t e = 0; e < dim; e++)
+            p[j] += scale * q[e] * k(ctx, j, e);
+        max = fmax(max, p[j]);
+    }
+    for (size_t j = 0; j < n_key; j++) {
+        p[j] = exp(p[j] - max);
+        sum += p[j];
+    }
+    for (size_t e = 0; e < dim; e++) {
+        out[e] = 0;
+        for (size_t j = 0; j < n_key; j++)
+            out[e] += p[j] / sum * v(ctx, j, e);
+    }
+    wd_free(p);
+}
+
+typedef struct cached { /* one key-value head of a sequence, as it was stored */
+    const float *k, *v;
+    size_t stride;
+    bool bf16;
+} cached;
+
+static double stored(const cached *c, const float *p)
+{
+    return c->bf16 ? wd_bf16_to_f32(wd_f32_to_bf16(*p)) : *p;
+}
+
+static double key_of(const void *ctx, size_t j, size_t e)
+{
+    const cached *c = ctx;
+    return stored(c, c->k + j * c->stride + e);
+}
+
+static double value_of(const void *ctx, size_t j, size_t e)
+{
+    const cached *c = ctx;
+    return stored(c, c->v + j * c->stride + e);
+}
+
+/* pages filled with NaN: whatever is read before it was stored shows. */
+static void **make_pages(size_t n_page, size_t bytes)
+{
+    void **page = WD_ALLOC_N(void *, n_page);
+    for (size_t p = 0; p < n_page; p++) {
+        page[p] = wd_calloc(bytes, 1);
+        memset(page[p], 0xFF, bytes);
+    }
+    return page;
+}
+
+static void paged_case(wd_ops *ops, wd_ops *two, size_t n, size_t n_head, size_t n_kv, size_t dim,
+                       size_t page_len, wd_dtype dtype)
+{
+    wd_rand r;
+    wd_rand_init(&r, n * dim + page_len);
+    const size_t n_page = (n + page_len - 1) / page_len, kv_width = n_kv * dim, width = n_head * dim;
+    void **page = make_pages(n_page, 2 * kv_width * page_len * wd_dtype_bytes(dtype));
+    float *q = random_floats(&r, n * width, 2), *k = random_floats(&r, n * kv_width, 1);
+    float *v = random_floats(&r, n * kv_width, 1);
+    float *got = WD_ALLOC_N(float, n *width), *other = WD_ALLOC_N(float, n *width);
+    double *want = WD_ALLOC_N(double, n *width);
+    const float scale = 1 / sqrtf((float)dim);
+    for (size_t i = 0; i < n * n_head; i++) {
+        const size_t token = i / n_head, h = i % n_head / (n_head / n_kv);
+        const cached c = { k + h * dim, v + h * dim, kv_width, dtype == WD_DTYPE_BF16 };
+        attention_by_definition(q + i * dim, dim, token + 1, (double)scale, key_of, value_of, &c,
+                                want + i * dim);
+    }
+
+    wd_attn_paged a = { .q = q,
+                        .out = got,
+                        .n = n,
+                        .n_head = n_head,
+                        .n_kv_head = n_kv,
+                        .head_dim = dim,
+                        .page = page,
+                        .page_len = page_len,
+                        .kv_dtype = dtype,
+                        .pos = 0,
+                        .scale = scale };
+    ops->kv_store(ops->self, page, k, v, n, 0, n_kv, dim, page_len, dtype);
+    ops->attn_paged(ops->self, &a);
+    close_to("attn_paged", ops, want, got, n * width, 2e-6);
+
+    /* As decoded: a chunk, then token by token into fresh pages, on two threads. */
+    for (size_t p = 0; p < n_page; p++)
+        memset(page[p], 0xFF, 2 * kv_width * page_len * wd_dtype_bytes(dtype));
+    for (size_t at = 0; at < n;) {
+        const size_t step = at ? 1 : (n + 1) / 2;
+        two->kv_store(two->self, page, k + at * kv_width, v + at * kv_width, step, at, n_kv, dim, page_len,
+                      dtype);
+        a.q = q + at * width;
+        a.out = other + at * width;
+        a.n = step;
+        a.pos = at;
+        two->attn_paged(two->self, &a);
+        at += step;
+    }
+    same_bits("attn_paged step by step", two, got, other, n * width);
+    for (size_t p = 0; p < n_page; p++)
+        wd_free(page[p]);
+    wd_free(page);
+    wd_free(q);
+    wd_free(k);
+    wd_free(v);
+    wd_free(got);
+    wd_free(other);
+    wd_free(want);
+}
+
+static void paged_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    if (fast)
+        return; /* attention does not round */
+    paged_case(ops, two, 1, 2, 1, 128, 16, WD_DTYPE_BF16);
+    paged_case(ops, two, 45, 4, 2, 128, 16, WD_DTYPE_BF16);
+    paged_case(ops, two, 70, 3, 3, 20, 64, WD_DTYPE_F32);
+    paged_case(ops, two, 33, 16, 2, 72, 8, WD_DTYPE_F32);
+    paged_case(ops, two, 150, 8, 1, 16, 128, WD_DTYPE_BF16); /* pages longer than a block of keys */
+    paged_case(ops, two, 20, 70, 1, 8, 4, WD_DTYPE_F32); /* more query heads per key head than a tile holds */
+}
+
+static void paged_attention_is_causal_and_the_same_in_prefill_and_decode(void **state)
+{
+    (void)state;
+    for_each_level(paged_level);
+}
+
+static void full_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    static const size_t seg[] = { 0, 1, 1, 66, 200 };
+    static const size_t dims[] = { 64, 72, 20 };
+    const size_t n = 200, heads = 3;
+    wd_rand r;
+    wd_rand_init(&r, 5);
+    for (size_t d = 0; d < WD_COUNT(dims) && !fast; d++) {
+        const size_t dim = dims[d], width = heads * dim,
+                     stride = 3 * width; /* q, k, v side by side, as projected */
+        float *qkv = random_floats(&r, n * stride, 1.5);
+        float *got = WD_ALLOC_N(float, n *width), *other = WD_ALLOC_N(float, n *width);
+        double *want = WD_ALLOC_N(double, n *width);
+        const wd_attn_full a = { .q = qkv,
+                                 .k = qkv + width,
+                                 .v = qkv + 2 * width,
+                                 .stride = stride,
+                                 .out = got,
+                                 .n_head = heads,
+                                 .head_dim = dim,
+                                 .seg = seg,
+                                 .n_seg = WD_COUNT(seg) - 1,
+                                 .scale = 1 / sqrtf((float)dim) };
+        for (size_t s = 0; s < a.n_seg; s++) {
+            for (size_t i = seg[s] * heads; i < seg[s + 1] * heads; i++) {
+                const size_t head = i % heads, row = i / heads;
+                const float *k = a.k + seg[s] * stride + head * dim;
+                const cached c = { k, k + width, stride, false };
+                attention_by_definition(qkv + row * stride + head * dim, dim, seg[s + 1] - seg[s],
+                                        (double)a.scale, key_of, value_of, &c, want + i * dim);
+            }
+        }
+        ops->attn_full(ops->self, &a);
+        close_to("attn_full", ops, want, got, n * width, 2e-6);
+
+        wd_attn_full b = a; /* the last segment on its own, on two threads */
+        const size_t last[] = { 0, seg[4] - seg[3] }, skip = seg[3];
+        b.q += skip * stride;
+        b.k += skip * stride;
+        b.v += skip * stride;
+        b.out = other;
+        b.seg = last;
+        b.n_seg = 1;
+        two->attn_full(two->self, &b);
+        same_bits("attn_full of one segment", two, got + skip * width, other, last[1] * width);
+        wd_free(qkv);
+        wd_free(got);
+        wd_free(other);
+        wd_free(want);
+    }
+}
+
+static void full_attention_stays_within_segments(void **state)
+{
+    (void)state;
+    for_each_level(full_level);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------- */
+
+static void norm_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    (void)fast;
+    wd_rand r;
+    wd_rand_init(&r, 3);
+    const size_t n = 300, dim = 100;
+    float *x = random_floats(&r, n * dim, 3), *y = WD_ALLOC_N(float, n *dim), *z = WD_ALLOC_N(float, n *dim);
+    double *want = WD_ALLOC_N(double, n *dim);
+    owned w = random_tensor(&r, WD_DTYPE_BF16, 1, dim, true),
+          b = random_tensor(&r, WD_DTYPE_F16, 1, dim, false);
+    for (int centred = 0; centred < 2; centred++) {
+        for (size_t i = 0; i < n; i++) {
+            double mean = 0, square = 0;
+            for (size_t k = 0; k < dim && centred; k++)
+                mean += (double)x[i * dim + k] / dim;
+            for (size_t k = 0; k < dim; k++)
+                square += (x[i * dim + k] - mean) * (x[i * dim + k] - mean) / dim;
+            for (size_t k = 0; k < dim; k++)
+                want[i * dim + k] = (x[i * dim + k] - mean) / sqrt(square + 1e-6) * wd_tensor_get(&w.t, k) +
+                                    (centred ? wd_tensor_get(&b.t, k) : 0);
+        }
+        memcpy(z, x, n * dim * sizeof *x);
+        if (centred) {
+            ops->layernorm(ops->self, y, x, &w.t, &b.t, n, dim, 1e-6f);
+            two->layernorm(two->self, z, z, &w.t, &b.t, n, dim, 1e-6f);
+        } else {
+            ops->rmsnorm(ops->self, y, x, &w.t, n, dim, 1e-6f);
+            two->rmsnorm(two->self, z, z, &w.t, n, dim, 1e-6f);
+        }
+        close_to(centred ? "layernorm" : "rmsnorm", ops, want, y, n * dim, 1e-6);
+        same_bits("a norm in place on two threads", two, y, z, n * dim);
+    }
+    wd_free(x);
+    wd_free(y);
+    wd_free(z);
+    wd_free(want);
+    release(&w);
+    release(&b);
+}
+
+static void norms_take_weights_of_any_type(void **state)
+{
+    (void)state;
+    for_each_level(norm_level);
+}
+
+static void element_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    (void)fast;
+    wd_rand r;
+    wd_rand_init(&r, 9);
+    enum { N = 90, DIM = 70, HEADS = 3, HEAD = 20, STRIDE = 2 * DIM };
+    float *gate_up = random_floats(&r, N * STRIDE, 2), *y = WD_ALLOC_N(float, N *DIM);
+    float *angle = random_floats(&r, N * HEAD / 2, 3), *co = WD_ALLOC_N(float, N *HEAD / 2);
+    float *si = WD_ALLOC_N(float, N *HEAD / 2);
+    double *want = WD_ALLOC_N(double, N *DIM);
+    for (size_t i = 0; i < N * DIM; i++) {
+        const double gate = gate_up[i / DIM * STRIDE + i % DIM],
+                     up = gate_up[i / DIM * STRIDE + DIM + i % DIM];
+        want[i] = gate / (1 + exp(-gate)) * up;
+    }
+    ops->silu_mul(ops->self, y, gate_up, gate_up + DIM, N, DIM, STRIDE);
+    close_to("silu_mul", ops, want, y, N * DIM, 1e-6);
+    two->silu_mul(two->self, gate_up, gate_up, gate_up + DIM, N, DIM, STRIDE); /* packed over itself */
+    same_bits("silu_mul in place", two, y, gate_up, N * DIM);
+
+    for (size_t i = 0; i < N * DIM; i++)
+        want[i] = y[i] + 0.75 * gate_up[i];
+    ops->add_scaled(ops->self, y, gate_up, 0.75f, N * DIM);
+    close_to("add_scaled", ops, want, y, N * DIM, 1e-6);
+
+    for (size_t i = 0; i < N * HEAD / 2; i++) {
+        co[i] = cosf(angle[i]);
+        si[i] = sinf(angle[i]);
+    }
+    for (size_t i = 0; i < N * DIM; i++) {
+        const size_t row = i / DIM, e = i % DIM % HEAD, c = row * HEAD / 2 + e % (HEAD / 2);
+        if (i % DIM >= HEADS * HEAD)
+            want[i] = y[i]; /* columns past the heads stay */
+        else if (e < HEAD / 2)
+            want[i] = (double)y[i] * co[c] - (double)y[i + HEAD / 2] * si[c];
+        else
+            want[i] = (double)y[i] * co[c] + (double)y[i - HEAD / 2] * si[c];
+    }
+    two->rope(two->self, y, co, si, N, DIM, HEADS, HEAD);
+    close_to("rope", two, want, y, N * DIM, 1e-6);
+    wd_free(gate_up);
+    wd_free(y);
+    wd_free(angle);
+    wd_free(co);
+    wd_free(si);
+    wd_free(want);
+}
+
+static void element_wise_operators_follow_their_formulas(void **state)
+{
+    (void)state;
+    for_each_level(element_level);
+}
+
+static void embed_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    static const wd_dtype dtypes[] = { WD_DTYPE_F32, WD_DTYPE_F16, WD_DTYPE_BF16, WD_DTYPE_F8_E4M3 };
+    wd_rand r;
+    wd_rand_init(&r, 4);
+    (void)fast;
+    for (size_t d = 0; d < WD_COUNT(dtypes); d++) {
+        owned table = random_tensor(&r, dtypes[d], 300, 200, true);
+        uint32_t ids[120];
+        float *y = WD_ALLOC_N(float, 120 * 200), *z = WD_ALLOC_N(float, 120 * 200);
+        for (size_t i = 0; i < 120; i++)
+            ids[i] = i == 0 ? 299 : (uint32_t)wd_rand_below(&r, 300);
+        ops->embed(ops->self, y, &table.t, ids, 120);
+        two->embed(two->self, z, &table.t, ids, 120);
+        same_bits("embed on two threads", two, y, z, 120 * 200);
+        for (size_t i = 0; i < 120 * 200; i++)
+            assert_true(y[i] == wd_tensor_get(&table.t, ids[i / 200] * 200 + i % 200));
+        wd_free(y);
+        wd_free(z);
+        release(&table);
+    }
+}
+
+static void embedding_rows_are_exact(void **state)
+{
+    (void)state;
+    for_each_level(embed_level);
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------- */
+
+static void isa_words_are_parsed_and_unknown_ones_refused(void **state)
+{
+    (void)state;
+    uint32_t isa = 99;
+    assert_ok(wd_isa_parse("ref", &isa, &err));
+    assert_int_equal(isa, 0);
+    assert_string_equal(wd_isa_name(isa), "ref");
+    assert_ok(wd_isa_parse(NULL, &isa, &err));
+    assert_int_equal(isa, wd_isa_detect());
+    assert_ok(wd_isa_parse("auto", &isa, &err));
+    assert_fails(wd_isa_parse("sse9", &isa, &err), WD_E_USAGE, "sse9");
+    assert_fails(wd_isa_parse("", &isa, &err), WD_E_USAGE, "expected auto");
+    assert_int_equal(isa, wd_isa_detect()); /* untouched */
+    if (!(wd_isa_detect() & WD_ISA_AMX)) {
+        wd_ops *ops;
+        const wd_cpu_opts o = { .isa = WD_ISA_AMX };
+        assert_fails(wd_isa_parse("amx", &isa, &err), WD_E_UNSUPPORTED, "amx");
+        assert_fails(wd_cpu_ops_create(&o, &ops, &err), WD_E_UNSUPPORTED, "not available");
+        assert_null(ops);
+    }
+}
+
+static void create_fails_cleanly_without_memory(void **state)
+{
+    (void)state;
+    const wd_cpu_opts o = { .isa = wd_isa_detect() };
+    for (uint64_t n = 1;; n++) {
+        wd_ops *ops;
+        wd_err err = { 0 };
+        wd_inject_failure(n);
+        const wd_status st = wd_cpu_ops_create(&o, &ops, &err);
+        wd_inject_failure(0);
+        if (st == WD_OK) {
+            wd_ops_destroy(ops);
+            assert_true(n > 2);
+            return;
+        }
+        assert_int_equal(st, WD_E_NOMEM);
+        assert_null(ops);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_is_right_for_every_type_orientation_and_shape),
+        cmocka_unit_test(paged_attention_is_causal_and_the_same_in_prefill_and_decode),
+        cmocka_unit_test(full_attention_stays_within_segments),
+        cmocka_unit_test(norms_take_weights_of_any_type),
+        cmocka_unit_test(element_wise_operators_follow_their_formulas),
+        cmocka_unit_test(embedding_rows_are_exact),
+        cmocka_unit_test(isa_words_are_parsed_and_unknown_ones_refused),
+        cmocka_unit_test(create_fails_cleanly_without_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
