@@ -227,6 +227,8 @@ static wd_status read_model_member(reader *r, wd_err *err)
     const size_t n = WD_MIN(key.n, sizeof(name));
     memcpy(name, key.p, n); /* the key may lie where the next string will */
     WD_TRY(wd_jscan_skip(&r->scan, &value, err));
+    if (wd_jscan_peek(&r->scan) < 0)
+        return WD_OK; /* cut off, perhaps in this value: what is read next says so */
     return check_setting(r, wd_span_of(name, n), value, err);
 }
 
