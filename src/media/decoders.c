@@ -2,11 +2,12 @@
 #include "media/decoders.h"
 
 #include "media/decode_test.h"
+#include "media/dicom_inner.h"
 
 static const wd_decoder decoders[WD_DECODER_COUNT] = {
     [WD_DECODER_IMAGE] = { .name = "image" },
     [WD_DECODER_VIDEO] = { .name = "video" },
-    [WD_DECODER_DICOM] = { .name = "DICOM" },
+    [WD_DECODER_DICOM] = { .name = "DICOM", .prepare = wd_dicom__prepare, .decode = wd_decode_dicom },
     [WD_DECODER_ARCHIVE] = { .name = "archive" },
     [WD_DECODER_TEST] = { .name = "test", .decode = wd_decode_test },
 };

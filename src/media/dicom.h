@@ -20,11 +20,13 @@
  * looked up in a list, stored, or linked to another run. */
 typedef struct wd_patient_key {
     uint8_t secret[32];
-    bool known; /* false: the object has no Patient ID */
+    bool known;   /* false: the object has neither Patient ID nor Patient's Name */
+    bool by_name; /* there was no Patient ID (with its issuer), only a name */
 } wd_patient_key;
 
-/* Both known and equal (Patient ID and its issuer, without padding). */
+/* Both known, by the same attributes, and equal; or different. Both are false when that cannot be told. */
 bool wd_patient_same(const wd_patient_key *a, const wd_patient_key *b);
+bool wd_patient_differs(const wd_patient_key *a, const wd_patient_key *b);
 
 enum {
     WD_DICOM_UID_MAX = 64,    /* PS3.5 table 6.2-1 */

@@ -375,8 +375,8 @@ static wd_status receive(call *c, wd_err *err)
 /* ---- the calls ---- */
 
 wd_status wd_sandbox_run(wd_decoder_id id, const char *what, wd_span opts, int fd,
-                         const wd_sandbox_limits *limits, const atomic_bool *cancel,
-                         wd_message_fn on_message, void *ctx, wd_err *err)
+                         const wd_sandbox_limits *limits, const atomic_bool *cancel, wd_message_fn on_message,
+                         void *ctx, wd_err *err)
 {
     const wd_sandbox_limits usual = WD_SANDBOX_LIMITS_DEFAULT;
     call c = { .what = what,
@@ -437,6 +437,7 @@ wd_status wd_sandbox__run_here(wd_decode_fn decode, wd_span opts, wd_span input,
     if (st == WD_OK) {
         const wd_decode_in in = { .opts = opts, .fd = fd, .size = input.n };
         st = decode(&in, &out, err);
+        wd_sandbox__unmap_input();
     }
     close(fd);
     return st;

@@ -68,6 +68,9 @@ bool wd_sandbox__calls_are_filtered(void);
 WD_MUST_CHECK wd_status wd_sandbox__run_here(wd_decode_fn decode, wd_span opts, wd_span input,
                                              wd_message_fn on_message, void *ctx, wd_err *err);
 
+/* Unmaps what wd_decode_input mapped last in this thread: in a worker the end of the process does. */
+void wd_sandbox__unmap_input(void);
+
 /* Process id of the zygote, or -1; for tests. */
 pid_t wd_sandbox__zygote_pid(void);
 

@@ -70,6 +70,15 @@ wd_status wd_emit_put(wd_emit *e, uint32_t type, wd_span bytes, wd_err *err)
     return WD_OK;
 }
 
+static _Thread_local wd_span mapped_input;
+
+void wd_sandbox__unmap_input(void)
+{
+    if (mapped_input.p)
+        munmap((void *)(uintptr_t)mapped_input.p, mapped_input.n);
+    mapped_input = (wd_span){ 0 };
+}
+
 wd_status wd_decode_input(const wd_decode_in *in, wd_span *out, wd_err *err)
 {
     *out = (wd_span){ 0 };
@@ -82,7 +91,7 @@ wd_status wd_decode_input(const wd_decode_in *in, wd_span *out, wd_err *err)
     if (p == MAP_FAILED)
         return WD_FAIL(err, errno == ENOMEM ? WD_E_NOMEM : WD_E_IO, "%llu bytes of input cannot be mapped",
                        (unsigned long long)in->size);
-    *out = wd_span_of(p, (size_t)in->size);
+    mapped_input = *out = wd_span_of(p, (size_t)in->size);
     return WD_OK;
 }
 
