@@ -25,6 +25,7 @@ static const golden_case cases[] = {
     { "text-tied", "text-tied", "main", { 0 }, 0, true },
     { "text-yarn-f32", "text-yarn", "main", { 0 }, 0, false },
     { "text-yarn", "text-yarn", "main", { 0 }, 0, true },
+    { "text-huge", "text-huge", "main", { 0 }, 0, true },
     { "text-moe-f32", "text-moe", "main", { 0 }, 0, false },
     { "text-moe", "text-moe", "main", { 0 }, 0, true },
     { "text-fp8", "text-fp8", "main", { 0 }, 0, true },

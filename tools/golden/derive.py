@@ -203,6 +203,16 @@ def turn(tensors):
     return {k: transpose(v) if ".experts." in k else v for k, v in tensors.items()}
 
 
+def enlarge(tensors, name, power):
+    """Times 2^power: exact in bf16."""
+    dtype, shape, data = tensors[name]
+    a = halves(data)
+    for i, v in enumerate(a):
+        if v & 0x7f80:
+            a[i] = v + (power << 7)
+    return {**tensors, name: (dtype, shape, to_bytes(a))}
+
+
 def build(name, pool):
     """-> config, tensors of a set before its dtype and sharding"""
     dense, experts = pool("dense"), pool("experts")
@@ -214,6 +224,9 @@ def build(name, pool):
     if name == "text-yarn":
         return (text_config(tie_word_embeddings=True, rope_scaling=YARN, max_position_embeddings=256),
                 without_head(text_names(dense)))
+    if name == "text-huge":    # hidden states beyond f16's 65504
+        return (text_config(tie_word_embeddings=True),
+                enlarge(without_head(text_names(dense)), "model.layers.1.mlp.down_proj.weight", 20))
     if name == "text-moe":    # one dense layer between the sparse ones
         c = text_config(model_type="qwen3_moe", architectures=["Qwen3MoeForCausalLM"], **shapes.MOE)
         c["mlp_only_layers"] = [1]
@@ -247,6 +260,7 @@ SETS = {
     "text-yarn-f32": ("text-yarn", "F32", 1),
     "text-moe": ("text-moe", "BF16", 1),
     "text-moe-f32": ("text-moe", "F32", 1),
+    "text-huge": ("text-huge", "BF16", 1),
     "text-fp8": ("text-fp8", None, 1),
     "text-fp8-as-f32": ("text-fp8-as-f32", None, 1),
     "vl-dense": ("vl-dense", "BF16", 1),

@@ -95,6 +95,7 @@ PLAN = {
     "text-untied": {"main": ([("text", 40)], "all")},
     "text-tied": {"main": ([("text", 40)], "end")},
     "text-yarn": {"main": ([("text", 150)], "rope")},
+    "text-huge": {"main": ([("text", 24)], "rope")},
     "text-moe": {"main": ([("text", 40)], "text")},
     "text-fp8": {"main": ([("text", 24, 150)], "text")},
     "vl-dense": {"main": (VL_MAIN, "all"), "odd": (VL_ODD, "end"), "text": ([("text", 23)], "end")},
