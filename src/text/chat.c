@@ -197,8 +197,7 @@ static wd_status render_arguments(render *r, const wd_message *m, const wd_tool_
                      : wd_jsontext_text(call->args.text, "tool call arguments", &kind, &json, r->err);
     if (!st && kind == '"') { /* a string that holds the arguments stands for itself */
         wd_buf_clear(&json);
-        if (!wd_jsontext_unquote(call->args.text, &json))
-            st = WD_FAIL(r->err, WD_E_NOMEM, "tool call arguments: no memory");
+        st = wd_jsontext_unquote(call->args.text, &json, r->err);
     } else if (!st && kind != '{') {
         st = WD_FAIL(r->err, WD_E_INVALID, "message %zu: tool call arguments are no JSON object",
                      (size_t)(m - r->chat->message) + 1);

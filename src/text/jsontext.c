@@ -519,37 +519,42 @@ wd_status wd_jsontext_lines(wd_span json, const char *what, size_t *n, wd_buf *o
     return st;
 }
 
-wd_span wd_jsontext_member(wd_span object, const char *key)
+wd_status wd_jsontext_member(wd_span object, const char *key, wd_span *out, wd_err *err)
 {
-    scan c = { .s = object, .what = "" };
+    scan c = { .s = object, .what = key, .err = err };
     wd_span found = { 0 };
     skip_space(&c);
-    bool good = peek(&c) == '{' && !open_level(&c, true);
-    while (good && c.depth) {
+    wd_status st = peek(&c) == '{' ? open_level(&c, true) : bad(&c, "an object");
+    while (!st && c.depth) {
         bool value;
-        good = !next_in_level(&c, &value);
-        if (!good || !value)
+        st = next_in_level(&c, &value);
+        if (st || !value)
             continue;
-        const bool wanted = wd_span_is(wd_span_sub(wd_buf_view(&c.key), sizeof c.level[0].number, SIZE_MAX),
-                                       key);
+        const wd_span name = wd_span_sub(wd_buf_view(&c.key), sizeof c.level[0].number, SIZE_MAX);
+        const bool wanted = wd_span_is(name, key);
         skip_space(&c);
         const size_t from = c.at;
-        good = !whole_value(&c);
-        if (good && wanted)
+        st = whole_value(&c);
+        if (!st && wanted)
             found = wd_span_sub(object, from, c.at - from);
     }
     skip_space(&c);
-    good = good && c.at == object.n;
+    if (!st && c.at < object.n)
+        st = bad(&c, "the end");
     scan_deinit(&c);
-    return good ? found : (wd_span){ 0 };
+    if (!st)
+        *out = found;
+    return st;
 }
 
-bool wd_jsontext_unquote(wd_span json, wd_buf *out)
+wd_status wd_jsontext_unquote(wd_span json, wd_buf *out, wd_err *err)
 {
-    scan c = { .s = json, .what = "" };
+    scan c = { .s = json, .what = "a JSON string", .err = err };
     skip_space(&c);
-    const bool good = !read_string(&c, out);
+    wd_status st = read_string(&c, out);
     skip_space(&c);
+    if (!st && c.at < json.n)
+        st = bad(&c, "the end");
     scan_deinit(&c);
-    return good && c.at == json.n;
+    return st;
 }

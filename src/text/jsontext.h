@@ -37,11 +37,11 @@ WD_MUST_CHECK wd_status wd_jsontext_lines(wd_span json, const char *what, size_t
 /* A Python float's repr; "inf", "-inf" and "nan" become Infinity, -Infinity and NaN as json.dumps writes them. */
 void wd_jsontext_float(double v, wd_buf *out);
 
-/* The bytes of member `key` in a JSON object's text, without white space around them. Empty when there is none or the
- * text is no valid object. */
-wd_span wd_jsontext_member(wd_span object, const char *key);
+/* The bytes of member `key` of a JSON object's text, without white space around them; empty when there is none.
+ * WD_E_INVALID or WD_E_LIMIT as above, also when the text is no object. */
+WD_MUST_CHECK wd_status wd_jsontext_member(wd_span object, const char *key, wd_span *out, wd_err *err);
 
-/* Appends the string that a JSON string's text spells. False when it is none. */
-bool wd_jsontext_unquote(wd_span json, wd_buf *out);
+/* Appends the string that a JSON string's text spells. WD_E_INVALID when it is none. */
+WD_MUST_CHECK wd_status wd_jsontext_unquote(wd_span json, wd_buf *out, wd_err *err);
 
 #endif

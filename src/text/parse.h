@@ -3,13 +3,15 @@
  * The result does not depend on where the stream is cut. Pieces are handed on as soon as they cannot belong
  * to a tag any more; at most a tag's length and one tool call's body are held back, and a body is bounded.
  *
- * Rules. Reasoning is what stands before the first "</think>", if the prompt opened the block, or the output
- * begins (after white space) with "<think>". Newlines around the reasoning and before the answer are markup.
- * A "</think>" in an output that began as content shows that the opening tag was forgotten: what was reported
- * as content is then declared reasoning (WD_PARSE_WAS_REASONING), once. After the reasoning, every
- * "<tool_call>" up to its "</tool_call>", or to the end of the output, is a call if its body is a JSON object
- * with a string "name" and "arguments" that are an object or a string holding one; otherwise it stays
- * content, tags included. Newlines just outside a call's tags are markup.
+ * Rules. Reasoning is what stands before the first "</think>", if the prompt opened the block or the output begins
+ * (after at most 256 bytes of white space) with "<think>"; without a "</think>" it is everything. Newlines around it
+ * are markup. A "</think>" in an output that began as content, before any tool call, shows that the opening tag was
+ * forgotten: what was reported as content is then declared reasoning (WD_PARSE_WAS_REASONING), once.
+ *
+ * After the reasoning, every "<tool_call>" up to its "</tool_call>", or to the end of the output, is a call if its body
+ * is a JSON object with a string "name" and "arguments" that are an object or a string holding one; otherwise it stays
+ * content, tags included. Newlines just outside a call's tags are markup; content on both sides of a call is joined
+ * with one newline. Further tags are ordinary text.
  */
 #ifndef WD_TEXT_PARSE_H
 #define WD_TEXT_PARSE_H

@@ -70,7 +70,7 @@ void wd_sampler_add_reply(wd_sampler *s, uint32_t id);
  * that token i may come; [(n_vocab + 63) / 64]. n_top 0..WD_SAMPLE_TOP_MAX alternatives; want_logprob fills
  * logprob and rank. -inf means impossible.
  *
- *   WD_E_INVALID   a logit is NaN or +inf, or no token is possible: the sentence names the first id at fault
+ *   WD_E_INVALID   a logit is NaN or +inf (the sentence names the first such token), or no token is possible
  */
 WD_MUST_CHECK wd_status wd_sampler_next(wd_sampler *s, const float *logits, const uint64_t *mask,
                                         bool want_logprob, uint32_t n_top, wd_sampled *out, wd_err *err);

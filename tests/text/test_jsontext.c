@@ -174,24 +174,39 @@ static void lines_puts_each_element_behind_a_newline(void **state)
     wd_buf_free(&out);
 }
 
+static wd_span member(const char *object, const char *key)
+{
+    wd_span out = { 0 };
+    assert_ok(wd_jsontext_member(wd_span_str(object), key, &out, &err));
+    return out;
+}
+
 static void member_finds_bytes_of_valid_objects_only(void **state)
 {
     (void)state;
-    const wd_span o = WD_SPAN_LIT(
-        " {\"x\": {\"name\": 1}, \"name\" : \"f\\n\" , \"arguments\":{ \"a\" : [ 1 ] } } ");
-    assert_true(wd_span_is(wd_jsontext_member(o, "name"), "\"f\\n\""));
-    assert_true(wd_span_is(wd_jsontext_member(o, "arguments"), "{ \"a\" : [ 1 ] }"));
-    assert_int_equal(wd_jsontext_member(o, "a").n, 0);
-    assert_int_equal(wd_jsontext_member(WD_SPAN_LIT("{\"name\": 1"), "name").n, 0);
-    assert_int_equal(wd_jsontext_member(WD_SPAN_LIT("{\"name\": 1} x"), "name").n, 0);
-    assert_int_equal(wd_jsontext_member(WD_SPAN_LIT("[\"name\"]"), "name").n, 0);
-    assert_true(wd_span_is(wd_jsontext_member(WD_SPAN_LIT("{\"n\\u0061me\": 7}"), "name"), "7"));
+    const char *o = " {\"x\": {\"name\": 1}, \"name\" : \"f\\n\" , \"arguments\":{ \"a\" : [ 1 ] } } ";
+    assert_true(wd_span_is(member(o, "name"), "\"f\\n\""));
+    assert_true(wd_span_is(member(o, "arguments"), "{ \"a\" : [ 1 ] }"));
+    assert_int_equal(member(o, "a").n, 0);
+    assert_true(wd_span_is(member("{\"n\\u0061me\": 7}", "name"), "7"));
 
+    static const char *const bad[] = { "{\"name\": 1", "{\"name\": 1} x", "[\"name\"]", "",
+                                       "{\"name\": 1, \"name\": 2}" };
+    for (size_t i = 0; i < WD_COUNT(bad); i++) {
+        wd_span out = { 0 };
+        assert_fails(wd_jsontext_member(wd_span_str(bad[i]), "name", &out, &err), WD_E_INVALID, "name: ");
+        assert_int_equal(out.n, 0);
+    }
+}
+
+static void unquote_reads_what_a_string_spells(void **state)
+{
+    (void)state;
     wd_buf out = { 0 };
-    assert_true(wd_jsontext_unquote(WD_SPAN_LIT(" \"a\\u0062\\n\" "), &out));
+    assert_ok(wd_jsontext_unquote(WD_SPAN_LIT(" \"a\\u0062\\n\" "), &out, &err));
     assert_string_equal((const char *)out.p, "ab\n");
-    assert_false(wd_jsontext_unquote(WD_SPAN_LIT("\"a\" b"), &out));
-    assert_false(wd_jsontext_unquote(WD_SPAN_LIT("1"), &out));
+    assert_fails(wd_jsontext_unquote(WD_SPAN_LIT("\"a\" b"), &out, &err), WD_E_INVALID, "the end");
+    assert_fails(wd_jsontext_unquote(WD_SPAN_LIT("1"), &out, &err), WD_E_INVALID, "a string");
     wd_buf_free(&out);
 }
 
@@ -277,6 +292,7 @@ int main(void)
         cmocka_unit_test(an_endless_integer_is_refused),
         cmocka_unit_test(lines_puts_each_element_behind_a_newline),
         cmocka_unit_test(member_finds_bytes_of_valid_objects_only),
+        cmocka_unit_test(unquote_reads_what_a_string_spells),
         cmocka_unit_test(floats_are_printed_as_python_does),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };

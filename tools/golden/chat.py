@@ -317,6 +317,7 @@ def given_strings(x):
             yield k
             yield from given_strings(v)
     elif isinstance(x, list):
+        yield "".join(v["text"] for v in x if isinstance(v, dict) and isinstance(v.get("text"), str))
         for v in x:
             yield from given_strings(v)
 
