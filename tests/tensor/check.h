@@ -70,6 +70,9 @@ void check_matmul(wd_check *c);
 void check_convert(wd_check *c);
 void check_rows(wd_check *c);
 
+/* Operators at model shapes, on all cores; prints as it goes. */
+void bench_ops(const char *filter);
+
 /* Every slot by its formula in long double. */
 void wd_kern_init_spec(wd_kern *k);
 

@@ -42,7 +42,9 @@ int main(int argc, char **argv)
         printf("%-11s %u cases checked\n", levels[i], n_check);
         before = dut;
     }
-    if (bench)
+    if (bench) {
         wd_check_bench_print();
+        bench_ops(filter);
+    }
     return n_bad > 0;
 }

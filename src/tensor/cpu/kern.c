@@ -9,6 +9,8 @@ void wd_kern_init(wd_kern *k, uint32_t isa)
     (void)isa; /* unused off x86-64 */
     wd_kern_init_ref(k);
 #if WD_ARCH_X86_64
+    if (isa & WD_ISA_AVX2)
+        wd_kern_init_avx2(k);
     if (isa & WD_ISA_AVX512)
         wd_kern_init_avx512(k);
     if (isa & WD_ISA_AVX512_BF16)

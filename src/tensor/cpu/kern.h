@@ -19,8 +19,8 @@ typedef struct wd_mm {
     const void *x; /* [n][x_stride] */
     const void *w; /* dot: [n_out][w_stride]; mul: [n_in][w_stride] */
     size_t y_stride, x_stride, w_stride;
-    size_t n, n_out, n_in;
-    bool add; /* mul only: start from what y holds instead of 0 */
+    size_t n, n_out, n_in; /* n_in >= 1 */
+    bool add;              /* mul only: start from what y holds instead of 0 */
 } wd_mm;
 
 typedef void (*wd_mm_fn)(const wd_mm *m);

@@ -143,11 +143,6 @@ static WD_ALWAYS_INLINE void dot_panel(const wd_mm *m, const int type)
 {
     const size_t chunk = CHUNK_BYTES / w_size(type);
     size_t o = 0;
-    if (m->n_in == 0) {
-        for (size_t i = 0; i < m->n; i++)
-            memset(m->y + i * m->y_stride, 0, m->n_out * sizeof *m->y);
-        return;
-    }
     if (m->n == 1) { /* more rows of w at a time: this one is bound by memory */
         for (; o + 8 <= m->n_out; o += 8) {
             for (size_t k0 = 0; k0 < m->n_in; k0 += chunk)

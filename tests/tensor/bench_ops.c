@@ -1,0 +1,199 @@
+/* Operators at the shapes of a 2B model, on all cores: GB/s of weights or cache read, GFLOP/s, wall time. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "check.h"
+#include "tensor/ops.h"
+
+enum {
+    VOCAB = 151936,
+    HIDDEN = 2048,
+    FF = 6144,
+    MAX_N = 512,
+    HEADS = 16,
+    KV_HEADS = 8,
+    HEAD = 128,
+    PAGE = 64
+};
+#define MAX_POS 4608
+
+static double wall_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+typedef struct bench {
+    wd_bf16
+        *w; /* [VOCAB][HIDDEN]; smaller matrices are taken from all over it, so that none stays in a cache */
+    float *x, *y;
+    void *page[MAX_POS / PAGE];
+    const char *filter;
+    size_t turn;
+} bench;
+
+typedef void (*case_fn)(bench *b, wd_ops *ops, size_t n, size_t p, size_t q);
+
+static void linear_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in)
+{
+    const size_t places = (size_t)VOCAB * HIDDEN / (n_out * n_in);
+    const wd_linear lin = { .w = { .data = b->w + b->turn++ % places * n_out * n_in,
+                                   .dtype = WD_DTYPE_BF16,
+                                   .n_dim = 2,
+                                   .dim = { n_out, n_in } } };
+    const wd_linear_args a = {
+        .y = b->y, .x = b->x, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &lin
+    };
+    ops->linear(ops->self, &a);
+}
+
+static void paged_case(bench *b, wd_ops *ops, size_t n, size_t pos, size_t unused)
+{
+    (void)unused;
+    const wd_attn_paged a = { .q = b->x,
+                              .out = b->y,
+                              .n = n,
+                              .n_head = HEADS,
+                              .n_kv_head = KV_HEADS,
+                              .head_dim = HEAD,
+                              .page = b->page,
+                              .page_len = PAGE,
+                              .kv_dtype = WD_DTYPE_BF16,
+                              .pos = pos,
+                              .scale = 0.088f };
+    ops->attn_paged(ops->self, &a);
+}
+
+static void full_case(bench *b, wd_ops *ops, size_t n, size_t heads, size_t dim)
+{
+    const size_t seg[] = { 0, n };
+    const wd_attn_full a = { .q = b->x,
+                             .k = b->x + heads * dim,
+                             .v = b->x + 2 * heads * dim,
+                             .stride = 3 * heads * dim,
+                             .out = b->y,
+                             .n_head = heads,
+                             .head_dim = dim,
+                             .seg = seg,
+                             .n_seg = 1,
+                             .scale = 0.12f };
+    ops->attn_full(ops->self, &a);
+}
+
+static void measure(bench *b, wd_ops *ops, const char *what, case_fn fn, size_t n, size_t p, size_t q,
+                    double bytes, double flops)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s n=%zu %zu %zu", what, n, p, q);
+    if (b->filter && !strstr(name, b->filter))
+        return;
+    double best = INFINITY;
+    const double start = wall_s();
+    for (int i = 0; i < 60 && (i < 3 || wall_s() - start < 0.8); i++) {
+        const double t = wall_s();
+        fn(b, ops, n, p, q);
+        best = fmin(best, wall_s() - t);
+    }
+    printf("%-16s %-30s %9.3f ms %8.1f GB/s %8.1f GFLOP/s\n", ops->name, name, best * 1e3,
+           bytes / best * 1e-9, flops / best * 1e-9);
+}
+
+static void bench_level(bench *b, wd_ops *ops)
+{
+    static const size_t shapes[][2] = {
+        { HIDDEN, HIDDEN }, { FF, HIDDEN }, { HIDDEN, FF }, { VOCAB, HIDDEN }
+    };
+    static const size_t rows[] = { 1, 8, 64, 512 }, depths[] = { 512, 4096 };
+    for (size_t s = 0; s < WD_COUNT(shapes); s++) {
+        for (size_t i = 0; i < WD_COUNT(rows) && !(s == 3 && rows[i] > 8); i++) {
+            const double cells = (double)shapes[s][0] * (double)shapes[s][1];
+            measure(b, ops, "linear", linear_case, rows[i], shapes[s][0], shapes[s][1], 2 * cells,
+                    2 * cells * (double)rows[i]);
+        }
+    }
+    for (size_t d = 0; d < WD_COUNT(depths); d++) {
+        for (size_t n = 1; n <= 512; n += 511) {
+            const double keys = (double)n * ((double)depths[d] + 0.5 * ((double)n + 1));
+            measure(b, ops, "attn_paged", paged_case, n, depths[d], HEAD,
+                    4.0 * KV_HEADS * HEAD * (double)(depths[d] + n), 4.0 * HEADS * HEAD * keys);
+        }
+    }
+    measure(b, ops, "attn_full", full_case, 1024, 16, 64, 1024 * 12 * 1024, 4.0 * 1024 * 1024 * 1024);
+    measure(b, ops, "attn_full", full_case, 1024, 16, 72, 1024 * 12 * 1152, 4.0 * 1024 * 1152 * 1024);
+}
+
+typedef struct reader {
+    const bench *b;
+    uint64_t sum[64 * 8]; /* a cache line each */
+} reader;
+
+static void read_part(void *arg, unsigned worker, unsigned n_worker)
+{
+    reader *r = arg;
+    const uint64_t *p = (const uint64_t *)(const void *)r->b->w;
+    const size_t n = (size_t)VOCAB * HIDDEN / 4, first = n / n_worker * worker;
+    uint64_t sum[4] = { 0 };
+    for (size_t i = first; i + 32 <= first + n / n_worker; i += 32) {
+        WD_PREFETCH((const char *)(p + i) + 4096);
+        WD_PREFETCH((const char *)(p + i) + 4096 + 64);
+        WD_PREFETCH((const char *)(p + i) + 4096 + 128);
+        WD_PREFETCH((const char *)(p + i) + 4096 + 192);
+        for (size_t k = 0; k < 32; k++)
+            sum[k % 4] += p[i + k];
+    }
+    r->sum[worker % 64 * 8] += sum[0] ^ sum[1] ^ sum[2] ^ sum[3];
+}
+
+static void bench_memory(const bench *b, wd_pool *pool)
+{
+    static reader r;
+    double best = INFINITY;
+    r.b = b;
+    for (int i = 0; i < 5; i++) {
+        const double t = wall_s();
+        wd_pool_run(pool, read_part, &r);
+        best = fmin(best, wall_s() - t);
+    }
+    printf("%-16s %-30s %9.3f ms %8.1f GB/s (%x)\n", "memory", "read", best * 1e3,
+           2.0 * VOCAB * HIDDEN / best * 1e-9, (unsigned)(r.sum[0] & 15));
+}
+
+void bench_ops(const char *filter)
+{
+    static const char *const levels[] = { "avx2", "avx512", "avx512bf16", "amx" };
+    bench b = { .filter = filter };
+    wd_pool *pool;
+    if (wd_pool_create(0, &pool, NULL))
+        return;
+    b.w = wd_alloc_aligned((size_t)VOCAB * HIDDEN, sizeof *b.w);
+    b.x = WD_ALLOC_N(float, 1024 * FF);
+    b.y = WD_ALLOC_N(float, (size_t)MAX_N *VOCAB);
+    for (size_t i = 0; i < MAX_POS / PAGE; i++)
+        b.page[i] = wd_calloc(2 * KV_HEADS * HEAD * PAGE, 2);
+    if (!b.w || !b.x || !b.y || !b.page[MAX_POS / PAGE - 1])
+        exit(1);
+    for (size_t i = 0; i < (size_t)VOCAB * HIDDEN; i++)
+        b.w[i] = (wd_bf16)(0x3C00 + i % 251);
+    for (size_t i = 0; i < 1024 * FF; i++)
+        b.x[i] = (float)(i % 1013) * 1e-4f;
+    bench_memory(&b, pool);
+    for (size_t i = 0; i < WD_COUNT(levels); i++) {
+        wd_cpu_opts o = { .precision = WD_PRECISION_FAST, .pool = pool };
+        wd_ops *ops;
+        if (wd_isa_parse(levels[i], &o.isa, NULL) || wd_cpu_ops_create(&o, &ops, NULL))
+            continue;
+        bench_level(&b, ops);
+        wd_ops_destroy(ops);
+    }
+    wd_pool_destroy(pool);
+    wd_free(b.w);
+    wd_free(b.x);
+    wd_free(b.y);
+    for (size_t i = 0; i < MAX_POS / PAGE; i++)
+        wd_free(b.page[i]);
+}
