@@ -1,0 +1,384 @@
+/* The local engine on the golden checkpoints: what is reused, what is not, how calls end. */
+#include "support/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/rand.h"
+#include "engine/local/local.h"
+#include "weights/weights.h"
+
+typedef struct rig {
+    wd_weights *weights;
+    wd_model_config cfg;
+    wd_tokenizer *tok;
+    wd_ops *ops;
+    wd_model *model;
+    wd_engine *engine;
+    wd_arena *arena;
+} rig;
+
+static void rig_open(rig *r, const char *name, uint32_t context)
+{
+    char dir[1024];
+    *r = (rig){ 0 };
+    snprintf(dir, sizeof dir, "%s/%s", GOLDEN_CHECKPOINTS, name);
+    assert_ok(wd_config_read(dir, &r->cfg, &err));
+    assert_ok(wd_weights_open(dir, &r->weights, &err));
+    assert_ok(wd_tokenizer_open(dir, &r->tok, &err));
+    assert_ok(wd_cpu_ops_create(&(wd_cpu_opts){ .isa = wd_isa_detect() }, &r->ops, &err));
+    const wd_model_opts mo = { .max_rows = 16 };
+    assert_ok(wd_model_open(r->weights, &r->cfg, &mo, r->ops, &r->model, &err));
+    wd_local_opts o = { .model = r->model, .tokenizer = r->tok, .context = context, .backend = r->ops->name };
+    o.chat_kind = r->cfg.has_vision ? WD_CHAT_QWEN3_VL_INSTRUCT : WD_CHAT_QWEN3;
+    wd_vision_processor_defaults(&o.processor);
+    o.processor.image_budget = (wd_pixel_budget){ .min_pixels = 4 * 1024, .max_pixels = 24 * 1024 };
+    assert_ok(wd_local_create(&o, &r->engine, &err));
+    r->arena = wd_arena_create((size_t)1 << 30, false);
+}
+
+static void rig_close(rig *r)
+{
+    wd_engine_destroy(r->engine);
+    wd_model_close(r->model);
+    wd_ops_destroy(r->ops);
+    wd_tokenizer_close(r->tok);
+    wd_weights_close(r->weights);
+    wd_arena_destroy(r->arena);
+}
+
+/* A request of up to three messages, user first, with images before the first text. */
+typedef struct ask {
+    wd_message message[3];
+    wd_part part[8];
+    wd_generate rq;
+} ask;
+
+static void ask_init(ask *q, const wd_image *image, uint32_t n_image, const char *const *text, size_t n)
+{
+    *q = (ask){ .rq = { .sample = WD_SAMPLE_OPTS_DEFAULT, .max_tokens = 12, .ignore_stop_ids = true } };
+    size_t part = 0;
+    for (size_t m = 0; m < n; m++) {
+        q->message[m] = (wd_message){ .role = m % 2 ? WD_ROLE_ASSISTANT : WD_ROLE_USER,
+                                      .part = &q->part[part] };
+        for (uint32_t i = 0; m == 0 && i < n_image; i++)
+            q->part[part++].kind = WD_PART_IMAGE;
+        q->part[part++] = (wd_part){ WD_PART_TEXT, wd_span_str(text[m]) };
+        q->message[m].n_part = (size_t)(&q->part[part] - q->message[m].part);
+        q->message[m].is_list = m == 0 && n_image;
+    }
+    q->rq.chat.message = q->message;
+    q->rq.chat.n_message = n;
+    q->rq.media = (wd_media){ .image = image, .n_image = n_image };
+    q->rq.sample.temperature = 0;
+}
+
+static wd_generated go(rig *r, ask *q)
+{
+    wd_generated g;
+    assert_ok(r->engine->generate(r->engine->self, r->arena, &q->rq, &g, &err));
+    wd_parsed_free(&g.reply);
+    return g;
+}
+
+static void noise(wd_image *im, uint32_t w, uint32_t h, uint64_t seed)
+{
+    wd_rand rnd;
+    wd_rand_init(&rnd, seed);
+    assert_ok(wd_image_init(im, w, h, &err));
+    for (size_t i = 0; i < (size_t)w * h * 3; i++)
+        im->rgb[i] = (uint8_t)wd_rand_u64(&rnd);
+}
+
+static void assert_same_tokens(const wd_generated *a, const wd_generated *b)
+{
+    assert_int_equal(a->n_id, b->n_id);
+    assert_memory_equal(a->id, b->id, a->n_id * sizeof *a->id);
+}
+
+static void a_following_turn_reuses_the_cache_and_gives_the_same_tokens(void **state)
+{
+    (void)state;
+    rig r, fresh;
+    ask q;
+    rig_open(&r, "text-untied", 0);
+    rig_open(&fresh, "text-untied", 0);
+    const char *const turns[] = { "What is seen on the film of the chest?", "Nothing new.", "And the ribs?" };
+    ask_init(&q, NULL, 0, turns, 1);
+    go(&r, &q);
+    ask_init(&q, NULL, 0, turns, 3);
+    const wd_generated again = go(&r, &q), alone = go(&fresh, &q);
+    assert_true(again.n_cached > 5);
+    assert_int_equal(alone.n_cached, 0);
+    assert_same_tokens(&again, &alone);
+    rig_close(&r);
+    rig_close(&fresh);
+}
+
+/* Two pictures of one size give the same tokens: only their pixels tell them apart (spec section 11, P32). */
+static void another_picture_with_the_same_tokens_is_not_taken_from_the_cache(void **state)
+{
+    (void)state;
+    rig r, fresh;
+    ask q;
+    wd_image a, b;
+    noise(&a, 96, 64, 1);
+    noise(&b, 96, 64, 2);
+    rig_open(&r, "vl-dense", 0);
+    rig_open(&fresh, "vl-dense", 0);
+    const char *const text[] = { "Describe it." };
+    ask_init(&q, &a, 1, text, 1);
+    const wd_generated first = go(&r, &q), same = go(&r, &q);
+    assert_int_equal(first.n_cached, 0);
+    assert_int_equal(first.n_visual, 6);
+    assert_int_equal(same.n_cached, same.n_prompt - 1);
+    assert_same_tokens(&first, &same);
+    ask_init(&q, &b, 1, text, 1);
+    const wd_generated other = go(&r, &q), alone = go(&fresh, &q);
+    assert_true(other.n_cached < 6); /* what stands before the picture */
+    assert_same_tokens(&other, &alone);
+    assert_memory_not_equal(first.id, other.id, first.n_id * sizeof *first.id);
+    wd_image_free(&a);
+    wd_image_free(&b);
+    rig_close(&r);
+    rig_close(&fresh);
+}
+
+static void a_second_picture_after_a_cached_one_is_seen(void **state)
+{
+    (void)state;
+    rig r, fresh;
+    ask q;
+    wd_image im[2];
+    noise(&im[0], 96, 64, 1);
+    noise(&im[1], 64, 96, 2);
+    rig_open(&r, "vl-dense", 0);
+    rig_open(&fresh, "vl-dense", 0);
+    const char *const text[] = { "Compare." };
+    ask_init(&q, im, 1, text, 1);
+    go(&r, &q);
+    ask_init(&q, im, 2, text, 1);
+    const wd_generated two = go(&r, &q), alone = go(&fresh, &q);
+    assert_true(two.n_cached >= 6);
+    assert_same_tokens(&two, &alone);
+    for (int i = 0; i < 2; i++)
+        wd_image_free(&im[i]);
+    rig_close(&r);
+    rig_close(&fresh);
+}
+
+typedef struct stopper {
+    wd_stage at;
+    atomic_bool cancel;
+} stopper;
+
+static void stop_at(void *self, wd_stage stage, uint64_t done, uint64_t total)
+{
+    stopper *s = self;
+    (void)done, (void)total;
+    if (stage == s->at)
+        atomic_store(&s->cancel, true);
+}
+
+static void a_call_is_cancelled_in_every_stage_and_the_engine_goes_on(void **state)
+{
+    (void)state;
+    rig r;
+    ask q;
+    wd_image im;
+    noise(&im, 96, 64, 3);
+    rig_open(&r, "vl-dense", 0);
+    const char *const text[] = {
+        "A question that has more than one chunk of tokens in it, so that prefill takes two."
+    };
+    ask_init(&q, &im, 1, text, 1);
+    const wd_generated want = go(&r, &q);
+    for (wd_stage at = WD_STAGE_VISION; at <= WD_STAGE_DECODE; at++) {
+        const char *const other[] = { "Something else first." };
+        ask_init(&q, NULL, 0, other, 1);
+        go(&r, &q); /* empties the cache of the picture */
+        stopper s = { .at = at };
+        ask_init(&q, &im, 1, text, 1);
+        q.rq.watch = (wd_watch){ .cancel = &s.cancel, .progress = stop_at, .self = &s };
+        wd_generated g;
+        assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_CANCELLED, "cancel");
+        q.rq.watch = (wd_watch){ 0 };
+        const wd_generated after = go(&r, &q);
+        assert_same_tokens(&want, &after);
+    }
+    wd_image_free(&im);
+    rig_close(&r);
+}
+
+/* The same tokens as prompt and as reply have the same log-probabilities, bit for bit. */
+static void prompt_and_reply_logprobs_agree(void **state)
+{
+    (void)state;
+    rig r;
+    ask q;
+    rig_open(&r, "text-untied-f32", 0);
+    const char *const text[] = { "Hello." };
+    ask_init(&q, NULL, 0, text, 1);
+    q.rq.logprobs = q.rq.prompt_logprobs = true;
+    q.rq.n_top = 3;
+    const wd_generated g = go(&r, &q);
+    assert_int_equal(g.n_cached, 0);
+    assert_null(g.prompt_logprob[0].top);
+    for (size_t i = 1; i < g.n_prompt; i++) {
+        assert_int_equal(g.prompt_logprob[i].n_top, 3);
+        assert_true(g.prompt_logprob[i].logprob <= g.prompt_logprob[i].top[0].logprob);
+    }
+    for (size_t i = 0; i < g.n_id; i++) { /* greedy: the token is the best */
+        assert_int_equal(g.logprob[i].top[0].id, g.id[i]);
+        assert_true(g.logprob[i].logprob == g.logprob[i].top[0].logprob);
+    }
+    rig_close(&r);
+}
+
+static void a_prompt_beyond_the_context_is_refused_and_a_reply_ends_at_it(void **state)
+{
+    (void)state;
+    rig r;
+    ask q;
+    rig_open(&r, "text-untied", 64);
+    char longer[2000];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = 0;
+    for (size_t i = 1; i < sizeof longer - 1; i += 2)
+        longer[i] = ' ';
+    const char *const big[] = { longer }, *const text[] = { "Hi" };
+    ask_init(&q, NULL, 0, big, 1);
+    wd_generated g;
+    assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_LIMIT, "context");
+    ask_init(&q, NULL, 0, text, 1);
+    q.rq.max_tokens = 0;
+    g = go(&r, &q);
+    assert_int_equal(g.finish, WD_FINISH_LENGTH);
+    assert_int_equal(g.n_prompt + g.n_id, 64);
+    rig_close(&r);
+}
+
+static void a_stop_string_ends_the_reply_before_it(void **state)
+{
+    (void)state;
+    rig r;
+    ask q;
+    rig_open(&r, "text-untied", 0);
+    const char *const text[] = { "Hello there" };
+    ask_init(&q, NULL, 0, text, 1);
+    q.rq.max_tokens = 40;
+    wd_generated g;
+    assert_ok(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err));
+    wd_span whole = wd_buf_view(&g.reply.content);
+    assert_true(whole.n > 12);
+    char stop[8] = { 0 };
+    memcpy(stop, whole.p + whole.n / 2, 4); /* may cut characters: bytes are compared */
+    const wd_span stops[] = { wd_span_of(stop, 4) };
+    const size_t at = wd_span_find(whole, stops[0], 0);
+    q.rq.stop = stops;
+    q.rq.n_stop = 1;
+    wd_generated cut;
+    assert_ok(r.engine->generate(r.engine->self, r.arena, &q.rq, &cut, &err));
+    assert_int_equal(cut.finish, WD_FINISH_STOP);
+    assert_int_equal(cut.reply.content.n, at);
+    assert_memory_equal(cut.reply.content.p, whole.p, at);
+    assert_true(cut.n_id < g.n_id);
+    wd_parsed_free(&g.reply);
+    wd_parsed_free(&cut.reply);
+    rig_close(&r);
+}
+
+static void text_models_refuse_pictures(void **state)
+{
+    (void)state;
+    rig r;
+    ask q;
+    wd_image im;
+    noise(&im, 64, 64, 1);
+    rig_open(&r, "text-untied", 0);
+    const char *const text[] = { "x" };
+    ask_init(&q, &im, 1, text, 1);
+    wd_generated g;
+    wd_err e;
+    assert_int_not_equal(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &e), WD_OK);
+    wd_image_free(&im);
+    rig_close(&r);
+}
+
+static void a_pair_scores_the_same_alone_and_after_others(void **state)
+{
+    (void)state;
+    rig r, fresh;
+    rig_open(&r, "vl-tied", 0);
+    rig_open(&fresh, "vl-tied", 0);
+    wd_image im;
+    noise(&im, 96, 64, 5);
+    const wd_part query = { WD_PART_TEXT, WD_SPAN_LIT("pleural effusion") };
+    const wd_part docs[] = { { WD_PART_TEXT, WD_SPAN_LIT("The left sinus is blunted.") },
+                             { .kind = WD_PART_IMAGE },
+                             { WD_PART_TEXT, WD_SPAN_LIT("No fracture.") } };
+    for (size_t i = 0; i < WD_COUNT(docs); i++) {
+        double a, b, c;
+        size_t n;
+        wd_rerank_pair p = { .query = { .parts = { &query, 1 } }, .document = { .parts = { &docs[i], 1 } } };
+        if (docs[i].kind == WD_PART_IMAGE)
+            p.document.media = (wd_media){ .image = &im, .n_image = 1 };
+        assert_ok(r.engine->rerank(r.engine->self, r.arena, &p, &a, &n, &err));
+        wd_engine_destroy(fresh.engine);
+        wd_local_opts o = { .model = fresh.model,
+                            .tokenizer = fresh.tok,
+                            .chat_kind = WD_CHAT_QWEN3_VL_INSTRUCT };
+        wd_vision_processor_defaults(&o.processor);
+        assert_ok(wd_local_create(&o, &fresh.engine, &err));
+        assert_ok(fresh.engine->rerank(fresh.engine->self, fresh.arena, &p, &b, &n, &err));
+        assert_ok(r.engine->rerank(r.engine->self, r.arena, &p, &c, &n, &err));
+        assert_true(a == b && a == c && a > 0 && a < 1);
+    }
+    wd_image_free(&im);
+    rig_close(&r);
+    rig_close(&fresh);
+}
+
+static void an_embedding_has_length_one_at_every_size(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, "vl-embedding", 0);
+    const wd_part part = { WD_PART_TEXT, WD_SPAN_LIT("a spiculated nodule") };
+    for (uint32_t dim = 8; dim <= r.engine->info.n_embd; dim += 11) {
+        const wd_embed rq = { .item = { .parts = { &part, 1 } }, .dim = dim };
+        const float *v;
+        uint32_t got;
+        size_t n;
+        double sum = 0;
+        assert_ok(r.engine->embed(r.engine->self, r.arena, &rq, &v, &got, &n, &err));
+        assert_int_equal(got, dim);
+        for (uint32_t i = 0; i < dim; i++)
+            sum += (double)v[i] * (double)v[i];
+        assert_true(sum > 0.999999 && sum < 1.000001);
+    }
+    const wd_embed rq = { .item = { .parts = { &part, 1 } }, .dim = r.engine->info.n_embd + 1 };
+    const float *v;
+    uint32_t got;
+    size_t n;
+    assert_fails(r.engine->embed(r.engine->self, r.arena, &rq, &v, &got, &n, &err), WD_E_INVALID,
+                 "values wanted");
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_following_turn_reuses_the_cache_and_gives_the_same_tokens),
+        cmocka_unit_test(another_picture_with_the_same_tokens_is_not_taken_from_the_cache),
+        cmocka_unit_test(a_second_picture_after_a_cached_one_is_seen),
+        cmocka_unit_test(a_call_is_cancelled_in_every_stage_and_the_engine_goes_on),
+        cmocka_unit_test(prompt_and_reply_logprobs_agree),
+        cmocka_unit_test(a_prompt_beyond_the_context_is_refused_and_a_reply_ends_at_it),
+        cmocka_unit_test(a_stop_string_ends_the_reply_before_it),
+        cmocka_unit_test(text_models_refuse_pictures),
+        cmocka_unit_test(a_pair_scores_the_same_alone_and_after_others),
+        cmocka_unit_test(an_embedding_has_length_one_at_every_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,21 @@
+/* An engine without a model: it gives prepared replies and scores, and remembers what it was asked. */
+#ifndef WD_TESTS_SUPPORT_SCRIPTED_H
+#define WD_TESTS_SUPPORT_SCRIPTED_H
+
+#include "engine/engine.h"
+
+typedef struct scripted {
+    wd_engine engine;
+    const char *const *reply; /* [n_reply] in turn; the last one again when they run out */
+    size_t n_reply, n_asked;
+    double (*score)(void *ctx, const wd_rerank_pair *pair); /* for rerank */
+    void *ctx;
+    wd_status fail; /* other than WD_OK: every call fails with it */
+    /* of the last generate call */
+    char prompt[65536]; /* the user's text parts, images as [image] */
+    uint32_t n_image;
+} scripted;
+
+void scripted_init(scripted *s, const char *const *reply, size_t n_reply);
+
+#endif
