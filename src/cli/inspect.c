@@ -168,12 +168,16 @@ static wd_status verdict(const report *r, wd_err *err)
         if (strcmp(r->diff.missing[i]->name, "lm_head.weight") != 0)
             return WD_FAIL(err, WD_E_NOT_FOUND, "%s: tensor %s is missing (of %zu missing)", r->dir,
                            r->diff.missing[i]->name, r->diff.n_missing);
-    if (!r->diff.n_misshaped)
-        return WD_OK;
-    const wd_expected *e = r->diff.misshaped[0];
-    wd_weights_find(r->w, e->name, &t);
-    return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected %s", r->dir, e->name,
-                   wd_st_shape_text(&t, is), wd_st_dims_text(e->dim, e->n_dim, want));
+    if (r->diff.n_misshaped) {
+        const wd_expected *e = r->diff.misshaped[0];
+        wd_weights_find(r->w, e->name, &t);
+        return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected %s", r->dir, e->name,
+                       wd_st_shape_text(&t, is), wd_st_dims_text(e->dim, e->n_dim, want));
+    }
+    for (size_t i = 0; i < r->expected.n; i++) /* element types, and the scales of FP8 */
+        if (wd_weights_find(r->w, r->expected.tensor[i].name, &t))
+            WD_TRY(wd_weights_get(r->w, r->expected.tensor[i].name, t.dim, t.n_dim, &t, err));
+    return WD_OK;
 }
 
 /* ---- text form ---- */

@@ -162,6 +162,39 @@ static void json_is_one_object_good_or_bad(void **state)
     test_rm_dir(dir);
 }
 
+static void fp8_without_scales_cannot_be_run(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"model_type\":\"qwen3\",\"vocab_size\":4,\"hidden_size\":4,\"intermediate_size\":4,"
+        "\"num_hidden_layers\":1,\"num_attention_heads\":1,\"num_key_value_heads\":1,"
+        "\"head_dim\":4,\"rope_theta\":1e4,\"max_position_embeddings\":8,"
+        "\"tie_word_embeddings\":true}";
+    test_tensor t[16] = { 0 };
+    test_output o;
+    wd_model_config c;
+    wd_inventory v;
+    wd_arena *a = wd_arena_create(1u << 20, false);
+    char *dir = test_make_dir();
+    assert_ok(wd_config_parse(WD_SPAN_LIT(config), "c", &c, &err));
+    assert_ok(wd_inventory_make(&c, WD_EXPERTS_SEPARATE, a, &v, &err));
+    assert_true(v.n <= WD_COUNT(t));
+    for (size_t i = 0; i < v.n; i++) {
+        t[i].name = v.tensor[i].name;
+        t[i].dtype = strstr(t[i].name, "gate_proj") ? "F8_E4M3" : "BF16";
+        memcpy(t[i].dim, v.tensor[i].dim, sizeof t[i].dim);
+    }
+    test_write_text(dir, "config.json", config);
+    test_write_st(dir, "model.safetensors", t, v.n);
+    inspect(dir, NULL, NULL, &o);
+    assert_int_equal(o.exit_code, 3);
+    assert_true(has(&o.err, "tensor layers.0.mlp.gate_proj.weight is F8_E4M3 and has no "
+                            "layers.0.mlp.gate_proj.weight_scale_inv"));
+    test_output_free(&o);
+    wd_arena_destroy(a);
+    test_rm_dir(dir);
+}
+
 static void bad_input_is_one_sentence_and_exit_3(void **state)
 {
     (void)state;
@@ -191,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(qwen3_vl_8b_has_8767123696_parameters),
         cmocka_unit_test(json_is_one_object_good_or_bad),
+        cmocka_unit_test(fp8_without_scales_cannot_be_run),
         cmocka_unit_test(bad_input_is_one_sentence_and_exit_3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
