@@ -19,10 +19,21 @@ static void *json_malloc(size_t n)
     return p;
 }
 
+/* Commas and opening brackets, those in strings too: at least as many as there are values, less one. */
+static size_t count_values(wd_span text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += text.p[i] == ',' || text.p[i] == '[' || text.p[i] == '{';
+    return n;
+}
+
 wd_status wd_json_parse(wd_span text, const char *where, json_t **out, wd_err *err)
 {
     *out = NULL;
     json_error_t je;
+    if (count_values(text) > WD_JSON_MAX_VALUES)
+        return WD_FAIL(err, WD_E_LIMIT, "%s: more than %d JSON values", where, WD_JSON_MAX_VALUES);
     memory_failed = false;
     json_t *v = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
     if (memory_failed) {

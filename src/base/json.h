@@ -11,7 +11,11 @@
 
 #include "base/buf.h"
 
-/* *out is owned by the caller (json_decref). */
+/* A value takes up to 130 bytes once parsed, an empty "[]," in the text three: without a limit of its own, a file
+ * within its size limit could ask for forty times as much memory. */
+#define WD_JSON_MAX_VALUES 8000000
+
+/* *out is owned by the caller (json_decref). WD_E_LIMIT for more than about WD_JSON_MAX_VALUES values. */
 WD_MUST_CHECK wd_status wd_json_parse(wd_span text, const char *where, json_t **out, wd_err *err);
 WD_MUST_CHECK wd_status wd_json_read_file(const char *path, size_t max_bytes, json_t **out, wd_err *err);
 
