@@ -112,6 +112,18 @@ static void nesting_that_never_ends_is_an_error(void **state)
     wd_buf_free(&head);
 }
 
+static void header_cannot_ask_for_gigabytes(void **state)
+{
+    (void)state;
+    wd_buf head = { 0 };
+    wd_buf_str(&head, "{\"a\":[[]");
+    for (int i = 0; i < 4000000; i++)
+        wd_buf_str(&head, ",[]");
+    wd_buf_str(&head, "]}");
+    refuse((const char *)head.p, 0, WD_E_LIMIT, "more than 8000000 JSON values");
+    wd_buf_free(&head);
+}
+
 static void names_are_checked(void **state)
 {
     (void)state;
@@ -206,6 +218,7 @@ int main(void)
         cmocka_unit_test(every_dtype_of_the_family_is_known),
         cmocka_unit_test(prefix_and_header_are_checked),
         cmocka_unit_test(nesting_that_never_ends_is_an_error),
+        cmocka_unit_test(header_cannot_ask_for_gigabytes),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(entries_are_checked),
         cmocka_unit_test(sizes_are_checked),
