@@ -80,10 +80,10 @@ static wd_status token_bytes(reader *r, wd_span text, size_t at, size_t *n, bool
 static wd_status read_vocab_entry(reader *r, wd_err *err)
 {
     wd_vocab *v = &r->tok->vocab;
-    wd_span text, bytes;
+    wd_span text;
     uint64_t id;
     size_t n;
-    bool is_piece;
+    bool is_piece, twice = false;
 
     WD_TRY(wd_jscan_key(&r->scan, &text, err));
     if (text.n == 0)
@@ -93,11 +93,12 @@ static wd_status read_vocab_entry(reader *r, wd_err *err)
     if (wd_vocab_flags(v, (uint32_t)id))
         return WD_FAIL(err, WD_E_INVALID, "%s: model.vocab: id %u belongs to two tokens", r->where,
                        (unsigned)id);
-    bytes = is_piece ? wd_span_of(r->tmp, n) : text;
-    if (is_piece && wd_vocab_find(v, bytes.p, bytes.n) != UINT32_MAX)
+    WD_TRY(wd_vocab_add(v, (uint32_t)id, is_piece ? wd_span_of(r->tmp, n) : text,
+                        is_piece ? WD_VOCAB_PIECE : 0, &twice, err));
+    if (twice)
         return WD_FAIL(err, WD_E_INVALID, "%s: model.vocab: token \"%.*s\" comes twice", r->where,
                        SHOW(text));
-    return wd_vocab_add(v, (uint32_t)id, bytes, is_piece ? WD_VOCAB_PIECE : 0, err);
+    return WD_OK;
 }
 
 static wd_status read_vocab(reader *r, wd_err *err)
@@ -124,6 +125,17 @@ static wd_status find_half(reader *r, wd_span text, size_t at, size_t *n, uint32
         return WD_FAIL(err, WD_E_INVALID, "%s: model.merges[%zu]: \"%.*s\" is not in the vocabulary",
                        r->where, r->n_merge, SHOW(text));
     return WD_OK;
+}
+
+/* The token with these bytes. Merges nearly always come in the order of the ids that they make: look there first. */
+static uint32_t find_union(const reader *r, wd_span bytes)
+{
+    const wd_vocab *v = &r->tok->vocab;
+    const uint32_t guess = r->n_merge ? r->merge[r->n_merge - 1].id + 1 : 0;
+
+    if (wd_vocab_flags(v, guess) & WD_VOCAB_PIECE && wd_span_eq(wd_vocab_bytes(v, guess), bytes))
+        return guess;
+    return wd_vocab_find(v, bytes.p, bytes.n);
 }
 
 /* "a b" or ["a", "b"] */
@@ -157,7 +169,7 @@ static wd_status read_merge(reader *r, wd_bpe_merge *m, wd_err *err)
     WD_TRY(find_half(r, wd_span_sub(text, 0, cut), 0, &n_left, &m->left, err));
     WD_TRY(find_half(r, wd_span_sub(text, cut + 1, text.n), n_left, &n_right, &m->right, err));
 both:
-    m->id = wd_vocab_find(&r->tok->vocab, r->tmp, n_left + n_right);
+    m->id = find_union(r, wd_span_of(r->tmp, n_left + n_right));
     if (m->id == UINT32_MAX)
         return WD_FAIL(err, WD_E_INVALID, "%s: model.merges[%zu] makes a token that is not in the vocabulary",
                        r->where, r->n_merge);
@@ -339,7 +351,7 @@ static wd_status read_added(reader *r, const json_t *o, const char *where, wd_er
         return WD_FAIL(err, WD_E_INVALID, "%s: id %lld of \"%.40s\" belongs to another token", where,
                        (long long)id, content);
     if (!wd_vocab_flags(v, (uint32_t)id))
-        WD_TRY(wd_vocab_add(v, (uint32_t)id, text, 0, err));
+        WD_TRY(wd_vocab_add(v, (uint32_t)id, text, 0, NULL, err));
     v->token[id].flags |= WD_VOCAB_ADDED | (special ? WD_VOCAB_SPECIAL : 0);
     return wd_added_put(&r->tok->added, text, (uint32_t)id, err);
 }

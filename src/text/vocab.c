@@ -13,41 +13,41 @@ void wd_vocab_free(wd_vocab *v)
 {
     wd_free(v->token);
     wd_free(v->slot);
-    wd_free(v->tag);
     wd_buf_free(&v->bytes);
     *v = (wd_vocab){ 0 };
 }
 
-static void insert(wd_vocab *v, uint32_t id, uint64_t hash)
+/* The slot of the piece, or the empty one where it belongs. */
+static wd_vocab_slot *find_slot(const wd_vocab *v, const uint8_t *p, size_t n, uint64_t hash)
 {
     size_t i = hash & (v->n_slot - 1);
 
-    while (v->slot[i])
-        i = (i + 1) & (v->n_slot - 1);
-    v->slot[i] = id + 1;
-    v->tag[i] = (uint8_t)(hash >> 56);
+    for (;; i = (i + 1) & (v->n_slot - 1)) {
+        wd_vocab_slot *s = v->slot + i;
+        if (s->id1 == 0 ||
+            (s->tag == (uint16_t)(hash >> 48) && s->n == n && memcmp(v->bytes.p + s->at, p, n) == 0))
+            return s;
+    }
 }
 
 static bool grow_slots(wd_vocab *v)
 {
-    const size_t n_slot = v->n_slot ? v->n_slot * 2 : 1024;
-    uint32_t *slot = WD_ALLOC_N(uint32_t, n_slot);
-    uint8_t *tag = WD_ALLOC_N(uint8_t, n_slot);
+    const size_t n_old = v->n_slot, n_slot = n_old ? n_old * 2 : 1024;
+    wd_vocab_slot *old = v->slot, *slot = WD_ALLOC_N(wd_vocab_slot, n_slot);
 
-    if (!slot || !tag) {
-        wd_free(slot);
-        wd_free(tag);
+    if (!slot)
         return false;
-    }
-    wd_free(v->slot);
-    wd_free(v->tag);
     v->slot = slot;
-    v->tag = tag;
     v->n_slot = n_slot;
-    for (uint32_t id = 0; id < v->n_id; id++) {
-        if (v->token[id].flags & WD_VOCAB_PIECE)
-            insert(v, id, wd_text__hash(v->bytes.p + v->token[id].at, v->token[id].n, v->seed));
+    for (size_t i = 0; i < n_old; i++) {
+        if (old[i].id1 == 0)
+            continue;
+        size_t k = wd_text__hash(v->bytes.p + old[i].at, old[i].n, v->seed) & (n_slot - 1);
+        while (slot[k].id1)
+            k = (k + 1) & (n_slot - 1);
+        slot[k] = old[i];
     }
+    wd_free(old);
     return true;
 }
 
@@ -65,23 +65,29 @@ static bool grow_ids(wd_vocab *v, uint32_t id)
     return true;
 }
 
-wd_status wd_vocab_add(wd_vocab *v, uint32_t id, wd_span bytes, uint8_t flags, wd_err *err)
+wd_status wd_vocab_add(wd_vocab *v, uint32_t id, wd_span bytes, uint8_t flags, bool *twice, wd_err *err)
 {
     const uint32_t at = (uint32_t)v->bytes.n;
+    const uint16_t n = (uint16_t)bytes.n;
     const bool piece = flags & WD_VOCAB_PIECE;
-    bool ok = grow_ids(v, id) && !(piece && 2 * (v->n_piece + 1) > v->n_slot && !grow_slots(v));
 
-    if (ok)
-        wd_buf_span(&v->bytes, bytes);
-    if (!ok || v->bytes.failed)
-        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for more than %zu bytes of tokens",
-                       v->bytes.n);
-    v->token[id] = (wd_vocab_token){ .at = at, .n = (uint16_t)bytes.n, .flags = flags | WD_VOCAB_USED };
-    v->n_id = WD_MAX(v->n_id, id + 1);
+    if (!grow_ids(v, id) || (piece && 4 * (v->n_piece + 1) > 3 * v->n_slot && !grow_slots(v)))
+        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for id %u", id);
     if (piece) {
-        insert(v, id, wd_text__hash(bytes.p, bytes.n, v->seed));
+        const uint64_t hash = wd_text__hash(bytes.p, n, v->seed);
+        wd_vocab_slot *s = find_slot(v, bytes.p, n, hash);
+        *twice = s->id1 != 0;
+        if (*twice)
+            return WD_OK;
+        *s = (wd_vocab_slot){ .id1 = id + 1, .at = at, .n = n, .tag = (uint16_t)(hash >> 48) };
         v->n_piece++;
     }
+    wd_buf_span(&v->bytes, bytes);
+    if (v->bytes.failed)
+        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for more than %zu bytes of tokens",
+                       v->bytes.n);
+    v->token[id] = (wd_vocab_token){ .at = at, .n = n, .flags = flags | WD_VOCAB_USED };
+    v->n_id = WD_MAX(v->n_id, id + 1);
     return WD_OK;
 }
 
@@ -89,11 +95,5 @@ uint32_t wd_vocab_find(const wd_vocab *v, const uint8_t *p, size_t n)
 {
     if (v->n_slot == 0)
         return UINT32_MAX;
-    const uint64_t hash = wd_text__hash(p, n, v->seed);
-    for (size_t i = hash & (v->n_slot - 1); v->slot[i]; i = (i + 1) & (v->n_slot - 1)) {
-        const wd_vocab_token *t = v->token + (v->slot[i] - 1);
-        if (v->tag[i] == (uint8_t)(hash >> 56) && t->n == n && memcmp(v->bytes.p + t->at, p, n) == 0)
-            return v->slot[i] - 1;
-    }
-    return UINT32_MAX;
+    return find_slot(v, p, n, wd_text__hash(p, n, v->seed))->id1 - 1;
 }

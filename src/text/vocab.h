@@ -20,12 +20,18 @@ typedef struct wd_vocab_token {
     uint8_t flags;
 } wd_vocab_token;
 
+typedef struct
+    wd_vocab_slot { /* a piece, found by its bytes; all but the bytes is here to touch little memory */
+    uint32_t id1;   /* 1 + id, 0 = empty */
+    uint32_t at;
+    uint16_t n, tag; /* tag: part of the hash */
+} wd_vocab_slot;
+
 typedef struct wd_vocab {
     wd_vocab_token *token; /* [n_id] */
     uint32_t n_id, id_cap;
     wd_buf bytes;
-    uint32_t *slot; /* [n_slot] 1 + id of a piece, 0 = empty; a power of two, at least twice the pieces */
-    uint8_t *tag;   /* [n_slot] eight bits of the hash: most wrong slots are seen without the token's bytes */
+    wd_vocab_slot *slot; /* [n_slot] a power of two, at most three quarters full */
     size_t n_slot, n_piece;
     uint64_t seed;
 } wd_vocab;
@@ -34,9 +40,10 @@ typedef struct wd_vocab {
 void wd_vocab_init(wd_vocab *v);
 void wd_vocab_free(wd_vocab *v);
 
-/* Gives a free id (below WD_VOCAB_ID_END) its bytes (at most WD_VOCAB_TOKEN_MAX). With WD_VOCAB_PIECE the bytes
- * must not be a piece's yet. WD_E_NOMEM with a sentence. */
-WD_MUST_CHECK wd_status wd_vocab_add(wd_vocab *v, uint32_t id, wd_span bytes, uint8_t flags, wd_err *err);
+/* Gives a free id (below WD_VOCAB_ID_END) its bytes (at most WD_VOCAB_TOKEN_MAX). With WD_VOCAB_PIECE, *twice tells
+ * that the bytes are a piece's already: then nothing was added. WD_E_NOMEM with a sentence. */
+WD_MUST_CHECK wd_status wd_vocab_add(wd_vocab *v, uint32_t id, wd_span bytes, uint8_t flags, bool *twice,
+                                     wd_err *err);
 
 /* The id of the piece, UINT32_MAX if there is none. */
 uint32_t wd_vocab_find(const wd_vocab *v, const uint8_t *p, size_t n);
