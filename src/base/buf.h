@@ -32,7 +32,7 @@ static inline wd_span wd_span_sub(wd_span s, size_t at, size_t n)
         at = s.n;
     if (n > s.n - at)
         n = s.n - at;
-    return (wd_span){ s.p + at, n };
+    return (wd_span){ at ? s.p + at : s.p, n }; /* p may be NULL: not even 0 may be added to it */
 }
 
 static inline bool wd_span_eq(wd_span a, wd_span b)

@@ -1,4 +1,4 @@
-/* DICOM objects: headers, pixels and what they mean. Files are parsed in the sandbox (DCMTK, OpenJPEG); what is
+/* DICOM objects: headers, pixels and what they mean. Files are parsed in the sandbox (DCMTK and OpenJPEG decode); what is
  * read here are plain arrays that were checked against their own limits.
  *
  *   read header ->  wd_dicom (info, frames)         no pixel is decoded

@@ -50,7 +50,7 @@ static wd_buf decode(const wd_ids *ids)
     for (size_t i = 0; i < ids->n; i++) {
         const size_t n = streamed.n;
         CHECK(wd_detok_push(&d, ids->v[i], &streamed, &err) == WD_OK);
-        CHECK(wd_utf8_valid(wd_span_of(streamed.p + n, streamed.n - n)));
+        CHECK(wd_utf8_valid(wd_span_sub(wd_buf_view(&streamed), n, streamed.n)));
     }
     CHECK(wd_detok_flush(&d, &streamed, &err) == WD_OK);
     CHECK(wd_span_eq(wd_buf_view(&text), wd_buf_view(&streamed)));
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (cut < clean.n && (clean.p[cut] & 0xC0) == 0x80)
         cut++;
     const wd_tok_part parts[] = { { wd_span_of(clean.p, cut), false },
-                                  { wd_span_of(clean.p + cut, clean.n - cut), false } };
+                                  { wd_span_sub(wd_buf_view(&clean), cut, clean.n), false } };
     CHECK(wd_tokenizer_encode_parts(tok, parts, 2, 0, &again, &err) == WD_OK);
     CHECK(again.n == ids.n && (ids.n == 0 || memcmp(again.v, ids.v, ids.n * sizeof(*ids.v)) == 0));
 
