@@ -1,6 +1,7 @@
 /* Which decoder answers to which id. A worker can run these functions and nothing else. */
 #include "media/decoders.h"
 
+#include "media/archive_inner.h"
 #include "media/decode_test.h"
 #include "media/dicom_inner.h"
 
@@ -8,7 +9,7 @@ static const wd_decoder decoders[WD_DECODER_COUNT] = {
     [WD_DECODER_IMAGE] = { .name = "image" },
     [WD_DECODER_VIDEO] = { .name = "video" },
     [WD_DECODER_DICOM] = { .name = "DICOM", .prepare = wd_dicom__prepare, .decode = wd_decode_dicom },
-    [WD_DECODER_ARCHIVE] = { .name = "archive" },
+    [WD_DECODER_ARCHIVE] = { .name = "archive", .prepare = wd_archive__prepare, .decode = wd_decode_archive },
     [WD_DECODER_TEST] = { .name = "test", .decode = wd_decode_test },
 };
 

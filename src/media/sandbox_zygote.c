@@ -9,14 +9,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "media/decoders.h"
@@ -248,6 +251,11 @@ static bool become_zygote(zygote *z, int sock)
     sigaddset(&chld, SIGCHLD);
     sigprocmask(SIG_SETMASK, &chld, NULL);
     z->sigs = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+    /* Files that the C library opens at first use: local time is looked up again and again, a fixed zone once. Texts
+     * may be UTF-8; numbers keep their point. */
+    setenv("TZ", "UTC0", 1);
+    tzset();
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
     for (uint32_t id = 0; id < WD_DECODER_COUNT; id++) {
         const wd_decoder *d = wd_decoder_get(id);
         if (d && d->prepare)
