@@ -280,6 +280,10 @@ static void step_refuses_what_it_cannot_compute(void **state)
     s.n = 5;
     assert_fails(wd_model_step(t.model, &s, &err), WD_E_INTERNAL, "1 to 4");
     s.n = 3;
+    s.out_row = (uint32_t[2]){ 2, 1 };
+    s.n_out = 2;
+    assert_fails(wd_model_step(t.model, &s, &err), WD_E_INTERNAL, "not in order");
+    s.n_out = 0;
     wd_kv_set_rope_delta(t.kv, -1);
     assert_fails(wd_model_step(t.model, &s, &err), WD_E_INVALID, "-1");
     wd_kv_set_rope_delta(t.kv, 0);
