@@ -12,6 +12,8 @@
 #define WD_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WD_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define WD_PREFETCH(p) __builtin_prefetch(p)
+/* The compiler keeps every store before it and every load after it. */
+#define WD_BARRIER() __asm__ volatile("" ::: "memory")
 /* For kernels whose tile sizes are arguments that must become constants. */
 #define WD_ALWAYS_INLINE inline __attribute__((always_inline))
 /* Before a loop of at most 32 rounds, known at compile time: all of it, so that arrays can live in registers. */

@@ -158,6 +158,23 @@ void wd_check_same(wd_check *c, const char *what, const void *want, const void *
         wd_check_fail(c, "%s: bits differ", what);
 }
 
+unsigned wd_check_level(const char *isa, const wd_kern *ref, const wd_kern *below, const wd_kern *dut,
+                        bool bench, const char *filter, unsigned *n_check)
+{
+    unsigned n_bad = 0;
+    *n_check = 0;
+    for (int low = 0; low < 2; low++) {
+        wd_check c = { .ref = ref, .dut = dut, .below = below, .isa = isa, .filter = filter, .low = low };
+        c.bench = bench && low; /* a masked access that reaches into a guard page is slow */
+        check_matmul(&c);
+        check_convert(&c);
+        check_rows(&c);
+        *n_check += c.n_check;
+        n_bad += c.n_bad;
+    }
+    return n_bad;
+}
+
 /* ---- benchmark ---------------------------------------------------------------------------------------------- */
 
 enum { MAX_NAMES = 256, MAX_ISAS = 6, ROUNDS = 5 };

@@ -65,6 +65,10 @@ void wd_check__bench_start(void);
 bool wd_check__bench_more(wd_check *c, double bytes, double flops);
 void wd_check_bench_print(void);
 
+/* Every registration, against the upper guard and against the lower one. Returns how many failed. */
+unsigned wd_check_level(const char *isa, const wd_kern *ref, const wd_kern *below, const wd_kern *dut,
+                        bool bench, const char *filter, unsigned *n_check);
+
 /* The registrations. */
 void check_matmul(wd_check *c);
 void check_convert(wd_check *c);

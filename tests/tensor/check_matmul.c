@@ -11,7 +11,7 @@ typedef struct product {
     size_t slot;
     int x_type, w_type;
     bool dot;
-    double limit;
+    double limit; /* NMSE */
 } product;
 
 static const product products[] = {
@@ -56,29 +56,48 @@ static void *operand(wd_check *c, int type, size_t n)
     return p + odd;
 }
 
-/* Row by row, and outputs in two parts, must give the bits of the whole. */
-static void check_parts(wd_check *c, const product *p, const wd_mm *whole, float *part, size_t n_y)
+/* The pair of slots that agree on a layout of bf16 activations between themselves. */
+static bool is_packed(const product *p)
 {
-    wd_mm m = *whole;
-    m.y = part;
-    m.n = 1;
-    for (size_t i = 0; i < whole->n; i++) {
-        slot_of(c->dut, p->slot)(&m);
-        m.y += m.y_stride;
-        m.x = (const char *)m.x + m.x_stride * size_of(p->x_type);
+    return p->dot && p->x_type == BF16;
+}
+
+/* One call of slot p of table k: n rows from row i. x: as operand() made it, or f32 where the slot wants them packed;
+ * then `packed` has room for them. */
+static void call(const wd_kern *k, const product *p, const wd_mm *base, float *y, size_t i, size_t n,
+                 void *packed)
+{
+    wd_mm m = *base;
+    m.y = y + i * m.y_stride;
+    m.n = n;
+    if (is_packed(p)) {
+        const size_t stride = (m.n_in + 31) / 32 * 32;
+        k->dot_pack(packed, stride, (const float *)base->x + i * base->x_stride, base->x_stride, n, m.n_in);
+        m.x = packed;
+        m.x_stride = stride;
+    } else {
+        m.x = (const char *)m.x + i * m.x_stride * size_of(p->x_type);
     }
-    wd_check_same(c, "rows alone and in a crowd", whole->y, part, n_y * sizeof *part);
+    slot_of(k, p->slot)(&m);
+}
+
+/* Row by row, and outputs in two parts, must give the bits of the whole. */
+static void check_parts(wd_check *c, const product *p, const wd_mm *m, const float *whole, float *part,
+                        size_t n_y, void *packed)
+{
+    for (size_t i = 0; i < m->n; i++)
+        call(c->dut, p, m, part, i, 1, packed);
+    wd_check_same(c, "rows alone and in a crowd", whole, part, n_y * sizeof *part);
 
     memset(part, 0, n_y * sizeof *part);
-    m = *whole;
-    m.y = part;
-    m.n_out = whole->n_out / 3;
-    slot_of(c->dut, p->slot)(&m);
-    m.y += m.n_out;
-    m.w = (const char *)m.w + m.n_out * (p->dot ? m.w_stride : 1) * size_of(p->w_type);
-    m.n_out = whole->n_out - m.n_out;
-    slot_of(c->dut, p->slot)(&m);
-    wd_check_same(c, "outputs in two parts", whole->y, part, n_y * sizeof *part);
+    wd_mm half = *m;
+    half.n_out = m->n_out / 3;
+    call(c->dut, p, &half, part, 0, m->n, packed);
+    half.w = (const char *)m->w + half.n_out * (p->dot ? m->w_stride : 1) * size_of(p->w_type);
+    part += half.n_out;
+    half.n_out = m->n_out - half.n_out;
+    call(c->dut, p, &half, part, 0, m->n, packed);
+    wd_check_same(c, "outputs in two parts", whole, part - m->n_out / 3, n_y * sizeof *part);
 }
 
 static void check_product(wd_check *c, const product *p)
@@ -96,27 +115,29 @@ static void check_product(wd_check *c, const product *p)
             continue;
         const size_t pad = s % 3, x_stride = n_in + pad, w_stride = (p->dot ? n_in : n_out) + pad;
         const size_t y_stride = n_out + pad, n_y = (n - 1) * y_stride + n_out;
-        wd_mm m = { .x = operand(c, p->x_type, (n - 1) * x_stride + n_in), .x_stride = x_stride, .n = n };
-        m.w = operand(c, p->w_type, ((p->dot ? n_out : n_in) - 1) * w_stride + (p->dot ? n_in : n_out));
-        m.w_stride = w_stride;
-        m.y_stride = y_stride;
-        m.n_out = n_out;
-        m.n_in = n_in;
+        const int x_type = is_packed(p) ? F32 : p->x_type;
+        const wd_mm m = { .x = operand(c, x_type, (n - 1) * x_stride + n_in),
+                          .w = operand(c, p->w_type,
+                                       ((p->dot ? n_out : n_in) - 1) * w_stride + (p->dot ? n_in : n_out)),
+                          .x_stride = x_stride,
+                          .w_stride = w_stride,
+                          .y_stride = y_stride,
+                          .n = n,
+                          .n_out = n_out,
+                          .n_in = n_in };
         float *want = wd_check_buf(c, n_y), *got = wd_check_buf(c, n_y), *part = wd_check_buf(c, n_y);
-        m.y = want;
-        slot_of(c->ref, p->slot)(&m);
-        m.y = got;
-        slot_of(c->dut, p->slot)(&m);
+        void *packed = wd_check_bytes(c, 2 * n * ((n_in + 31) / 32 * 32));
+        call(c->ref, p, &m, want, 0, n, packed);
+        call(c->dut, p, &m, got, 0, n, packed);
         wd_check_nmse(c, want, got, n_y, p->limit);
-        check_parts(c, p, &m, part, n_y);
+        check_parts(c, p, &m, got, part, n_y, packed);
         if (p->dot)
             continue;
-        m.add = true; /* both onto the same start */
+        wd_mm more = m; /* both onto the same start */
+        more.add = true;
         memcpy(want, got, n_y * sizeof *want);
-        m.y = want;
-        slot_of(c->ref, p->slot)(&m);
-        m.y = got;
-        slot_of(c->dut, p->slot)(&m);
+        call(c->ref, p, &more, want, 0, n, packed);
+        call(c->dut, p, &more, got, 0, n, packed);
         wd_check_nmse(c, want, got, n_y, p->limit);
     }
 }
@@ -133,10 +154,13 @@ static void bench_product(wd_check *c, const product *p)
         const size_t n = sizes[s].n, n_out = sizes[s].n_out, n_in = sizes[s].n_in;
         if (!wd_check_begin(c, p->slot, "bench_%s_%zux%zux%zu", p->name, n, n_out, n_in))
             continue;
-        float *y = wd_check_buf(c, n * n_out);
+        float *y = wd_check_buf(c, n * n_out), *x = wd_check_buf(c, n * n_in);
+        void *packed = wd_check_bytes(c, 2 * n * n_in);
+        wd_check_fill(c, x, n * n_in);
+        c->dut->dot_pack(packed, n_in, x, n_in, n, n_in);
         const wd_mm m = { .y = y,
                           .y_stride = n_out,
-                          .x = operand(c, p->x_type, n * n_in),
+                          .x = is_packed(p) ? packed : operand(c, p->x_type, n * n_in),
                           .x_stride = n_in,
                           .w = operand(c, p->w_type, n_out * n_in),
                           .w_stride = p->dot ? n_in : n_out,
@@ -148,11 +172,42 @@ static void bench_product(wd_check *c, const product *p)
     }
 }
 
+/* Rounding is exact, whatever the layout: a product with the identity gives the rounded rows back. */
+static void check_pack(wd_check *c)
+{
+    static const size_t sizes[][2] = { { 1, 1 }, { 3, 33 }, { 16, 32 }, { 21, 50 } };
+    for (size_t s = 0; s < WD_COUNT(sizes); s++) {
+        const size_t n = sizes[s][0], n_in = sizes[s][1], stride = (n_in + 31) / 32 * 32;
+        if (!wd_check_begin(c, WD_SLOT(dot_pack), "dot_pack_%zux%zu", n, n_in))
+            continue;
+        float *x = wd_check_buf(c, n * n_in), *y = wd_check_buf(c, n * n_in);
+        wd_bf16 *one = wd_check_bytes(c, 2 * n_in * n_in), *packed = wd_check_bytes(c, 2 * n * stride);
+        for (size_t i = 0; i < n * n_in; i++) /* no denormals: the product takes them as zero */
+            x[i] = (float)wd_rand_normal(&c->rand) + 3;
+        for (size_t i = 0; i < n_in; i++)
+            one[i * n_in + i] = 0x3F80;
+        c->dut->dot_pack(packed, stride, x, n_in, n, n_in);
+        c->dut->dot_bf16_bf16(&(wd_mm){ .y = y,
+                                        .x = packed,
+                                        .w = one,
+                                        .y_stride = n_in,
+                                        .x_stride = stride,
+                                        .w_stride = n_in,
+                                        .n = n,
+                                        .n_out = n_in,
+                                        .n_in = n_in });
+        for (size_t i = 0; i < n * n_in; i++)
+            x[i] = wd_bf16_to_f32(wd_f32_to_bf16(x[i]));
+        wd_check_same(c, "rounded rows", x, y, n * n_in * sizeof *x);
+    }
+}
+
 void check_matmul(wd_check *c)
 {
     for (size_t i = 0; i < WD_COUNT(products); i++) {
         check_product(c, &products[i]);
         bench_product(c, &products[i]);
     }
+    check_pack(c);
     wd_check_end(c);
 }

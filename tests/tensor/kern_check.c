@@ -6,20 +6,6 @@
 #include "check.h"
 #include "tensor/ops.h"
 
-static void run_level(const char *isa, const wd_kern *ref, const wd_kern *below, const wd_kern *dut,
-                      bool bench, const char *filter, unsigned *n_check, unsigned *n_bad)
-{
-    for (int low = 0; low < 2; low++) {
-        wd_check c = { .ref = ref, .dut = dut, .below = below, .isa = isa, .filter = filter, .low = low };
-        c.bench = bench && low; /* a masked access that reaches into a guard page is slow */
-        check_matmul(&c);
-        check_convert(&c);
-        check_rows(&c);
-        *n_check += c.n_check;
-        *n_bad += c.n_bad;
-    }
-}
-
 int main(int argc, char **argv)
 {
     static const char *const levels[] = { "ref", "avx2", "avx512", "avx512bf16", "amx" };
@@ -38,7 +24,8 @@ int main(int argc, char **argv)
             continue;
         }
         wd_kern_init(&dut, isa);
-        run_level(levels[i], i ? &ref : &spec, i ? &before : NULL, &dut, bench, filter, &n_check, &n_bad);
+        n_bad += wd_check_level(levels[i], i ? &ref : &spec, i ? &before : NULL, &dut, bench, filter,
+                                &n_check);
         printf("%-11s %u cases checked\n", levels[i], n_check);
         before = dut;
     }

@@ -94,6 +94,12 @@ static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
     }
 }
 
+static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, size_t n, size_t n_in)
+{
+    for (size_t i = 0; i < n; i++)
+        f32_to_bf16(to + i * stride, x + i * x_stride, n_in);
+}
+
 static void transpose(int type, float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
                       size_t cols)
 {
@@ -208,6 +214,7 @@ void wd_kern_init_spec(wd_kern *k)
                     .dot_f16 = dot_f16,
                     .dot_bf16 = dot_bf16,
                     .dot_bf16_bf16 = dot_bf16_bf16,
+                    .dot_pack = dot_pack,
                     .mul_f32 = mul_f32,
                     .mul_f16 = mul_f16,
                     .mul_bf16 = mul_bf16,

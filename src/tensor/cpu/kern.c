@@ -15,5 +15,7 @@ void wd_kern_init(wd_kern *k, uint32_t isa)
         wd_kern_init_avx512(k);
     if (isa & WD_ISA_AVX512_BF16)
         wd_kern_init_avx512bf16(k);
+    if (isa & WD_ISA_AMX)
+        wd_kern_init_amx(k);
 #endif
 }

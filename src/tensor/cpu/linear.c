@@ -22,14 +22,23 @@ typedef struct linear_job {
     wd_mm_fn kern; /* NULL: FP8 */
 } linear_job;
 
+/* Rounds the rows of this pass: as dot_bf16_bf16 wants them, or plain rows for mul_bf16_bf16. */
 static void round_part(void *arg, unsigned worker, unsigned n_worker)
 {
     const linear_job *j = arg;
     const float *x = j->a->x + j->row0 * j->a->x_stride;
+    wd_bf16 *to = j->c->x;
     size_t first, last;
-    wd_pool_share(j->n, 1, worker, n_worker, &first, &last);
+    wd_pool_share(j->n, 16, worker, n_worker, &first, &last);
+    if (first == last)
+        return;
+    if (!j->a->lin->in_out) {
+        j->c->k.dot_pack(to + first * j->x_stride, j->x_stride, x + first * j->a->x_stride, j->a->x_stride,
+                         last - first, j->n_in);
+        return;
+    }
     for (size_t i = first; i < last; i++)
-        j->c->k.f32_to_bf16(j->c->x + i * j->n_in, x + i * j->a->x_stride, j->n_in);
+        j->c->k.f32_to_bf16(to + i * j->x_stride, x + i * j->a->x_stride, j->n_in);
 }
 
 static wd_mm_fn kernel_for(const wd_cpu *c, const wd_linear *lin)
@@ -174,15 +183,15 @@ void wd_cpu__linear(void *self, const wd_linear_args *a)
     assert(!a->lin->b.data || wd_tensor_count(&a->lin->b) == j.n_out);
 
     const bool rounded = c->bf16_x && w->dtype == WD_DTYPE_BF16;
-    const size_t pass = rounded ? WD_CPU_X_BYTES / sizeof(wd_bf16) / j.n_in : a->n;
+    j.x_stride = rounded ? (j.n_in + 31) / 32 * 32 : a->x_stride;
+    j.x_bytes = rounded ? sizeof(wd_bf16) : sizeof(float);
+    const size_t pass = rounded ? WD_CPU_X_BYTES / sizeof(wd_bf16) / j.x_stride / 16 * 16 : a->n;
     assert(pass > 0 || a->n == 0);
     for (j.row0 = 0; j.row0 < a->n; j.row0 += pass) {
         j.n = WD_MIN(a->n - j.row0, pass);
+        j.x = rounded ? (const void *)c->x : (const void *)(a->x + j.row0 * a->x_stride);
         if (rounded)
             wd_cpu__run(c, j.n * j.n_in / 8, round_part, &j);
-        j.x = rounded ? (const void *)c->x : (const void *)(a->x + j.row0 * a->x_stride);
-        j.x_stride = rounded ? j.n_in : a->x_stride;
-        j.x_bytes = rounded ? sizeof(wd_bf16) : sizeof(float);
         wd_cpu__run(c, j.n_out * j.n_in * WD_MIN(j.n, (size_t)8), linear_part, &j);
     }
 }

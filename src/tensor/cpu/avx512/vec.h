@@ -1,4 +1,5 @@
-/* What the AVX-512 kernels share: loads of every type, sums in a fixed order, the exponential. */
+/* What the AVX-512 kernels share: loads of every type, sums in a fixed order, the exponential, rounding,
+ * transposition. */
 #ifndef WD_TENSOR_CPU_AVX512_VEC_H
 #define WD_TENSOR_CPU_AVX512_VEC_H
 
@@ -78,6 +79,50 @@ static WD_ALWAYS_INLINE __m512 exp_ps(__m512 x)
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     return _mm512_maskz_scalef_ps(normal, p, n);
+}
+
+/* To nearest even; a NaN keeps its upper bits and becomes quiet. VCVTNEPS2BF16 would flush denormals. */
+static WD_ALWAYS_INLINE __m256i to_bf16(__m512 v)
+{
+    const __m512i u = _mm512_castps_si512(v), upper = _mm512_srli_epi32(u, 16);
+    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_srli_epi32(
+        _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd), 16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, nan, upper, _mm512_set1_epi32(0x40)));
+}
+
+/* 16 x 16 floats: exchanges halves of ever smaller pieces, 8, 4, 2, then 1 apart. */
+static WD_ALWAYS_INLINE void transpose16(__m512 *v)
+{
+    __m512 t[16];
+    WD_UNROLL
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+    }
+    WD_UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[4 * i] = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], _MM_SHUFFLE(1, 0, 1, 0));
+        v[4 * i + 1] = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], _MM_SHUFFLE(3, 2, 3, 2));
+        v[4 * i + 2] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], _MM_SHUFFLE(1, 0, 1, 0));
+        v[4 * i + 3] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], _MM_SHUFFLE(3, 2, 3, 2));
+    }
+    /* v[4g + c], quarter q: rows 4g .. 4g + 3 of column 4q + c. */
+    WD_UNROLL
+    for (int c = 0; c < 4; c++) {
+        t[c] = _mm512_shuffle_f32x4(v[c], v[4 + c], _MM_SHUFFLE(1, 0, 1, 0));
+        t[4 + c] = _mm512_shuffle_f32x4(v[c], v[4 + c], _MM_SHUFFLE(3, 2, 3, 2));
+        t[8 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], _MM_SHUFFLE(1, 0, 1, 0));
+        t[12 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], _MM_SHUFFLE(3, 2, 3, 2));
+    }
+    WD_UNROLL
+    for (int c = 0; c < 4; c++) {
+        v[c] = _mm512_shuffle_f32x4(t[c], t[8 + c], _MM_SHUFFLE(2, 0, 2, 0));
+        v[4 + c] = _mm512_shuffle_f32x4(t[c], t[8 + c], _MM_SHUFFLE(3, 1, 3, 1));
+        v[8 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], _MM_SHUFFLE(2, 0, 2, 0));
+        v[12 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], _MM_SHUFFLE(3, 1, 3, 1));
+    }
 }
 
 /* The parts that wd_kern_init_avx512 puts together. */

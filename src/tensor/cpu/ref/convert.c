@@ -35,6 +35,12 @@ static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
         y[i] = wd_f32_to_bf16(x[i]);
 }
 
+static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, size_t n, size_t n_in)
+{
+    for (size_t i = 0; i < n; i++)
+        f32_to_bf16(to + i * stride, x + i * x_stride, n_in);
+}
+
 static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
 {
     for (size_t c = 0; c < cols; c++) {
@@ -58,6 +64,7 @@ void wd_kern__ref_convert(wd_kern *k)
     k->f16_to_f32 = f16_to_f32;
     k->f8_to_f32 = f8_to_f32;
     k->f32_to_bf16 = f32_to_bf16;
+    k->dot_pack = dot_pack;
     k->transpose_f32 = transpose_f32;
     k->transpose_bf16 = transpose_bf16;
 }

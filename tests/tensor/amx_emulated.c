@@ -1,0 +1,20 @@
+/* The source of the AMX kernels with the tile intrinsics replaced. */
+#include "amx_emulated.h"
+
+#include <immintrin.h>
+
+#undef _tile_loadconfig
+#undef _tile_release
+#undef _tile_zero
+#undef _tile_loadd
+#undef _tile_stored
+#undef _tile_dpbf16ps
+#define _tile_loadconfig amx_loadconfig
+#define _tile_release amx_release
+#define _tile_zero amx_zero
+#define _tile_loadd amx_load
+#define _tile_stored amx_store
+#define _tile_dpbf16ps amx_dpbf16ps
+#define wd_kern_init_amx wd_kern_init_amx_emulated
+
+#include "tensor/cpu/amx/matmul.c"
