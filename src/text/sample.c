@@ -3,7 +3,10 @@
  * Every filter keeps a beginning of one order: by adjusted logit, highest first, equal ones by id. Floats are mapped to
  * integers that sort alike, and a cut is found by three counting passes over them from the high bits down (a radix
  * selection), by number for top-k, by probability for top-p. Nothing is ever sorted; candidates stay in id order, in
- * which the draw walks. */
+ * which the draw walks.
+ *
+ * The vocabulary is looked at whole only once, for the maximum of each block of 64: it gives the best token, and for
+ * top-k a floor below which nothing can be among the k, so that few blocks are looked into. */
 #include "text/sample.h"
 
 #include <float.h>
@@ -14,6 +17,8 @@
 #include "base/rand.h"
 
 #define BINS 2048
+#define BLOCK 64   /* tokens of a mask word */
+#define FLOOR_K 64 /* largest top-k with a floor */
 
 struct wd_sampler {
     wd_sample_opts o;
@@ -29,6 +34,8 @@ struct wd_sampler {
     float *w;       /* [n_vocab] adjusted logits */
     uint32_t *cand; /* [n_cand] ids that are left, ascending */
     double *p;      /* [n_cand] their weights, 1 for the best */
+    float *block;   /* [n_block] highest adjusted logit of the tokens that are possible, -inf for none */
+    uint32_t n_block;
     uint32_t n_cand;
     double bin[BINS];
 };
@@ -77,8 +84,10 @@ wd_status wd_sampler_create(uint32_t n_vocab, const wd_sample_opts *opts, wd_sam
         s->w = WD_ALLOC_N(float, n_vocab);
         s->cand = WD_ALLOC_N(uint32_t, n_vocab);
         s->p = WD_ALLOC_N(double, n_vocab);
+        s->n_block = (n_vocab - 1) / BLOCK + 1;
+        s->block = WD_ALLOC_N(float, s->n_block);
     }
-    if (!s || !s->bias || !s->count || !s->seen || !s->touched || !s->w || !s->cand || !s->p) {
+    if (!s || !s->bias || !s->count || !s->seen || !s->touched || !s->w || !s->cand || !s->p || !s->block) {
         wd_sampler_destroy(s);
         return WD_FAIL(err, WD_E_NOMEM, "sampler: no memory for %u tokens", n_vocab);
     }
@@ -101,6 +110,7 @@ void wd_sampler_destroy(wd_sampler *s)
     wd_free(s->w);
     wd_free(s->cand);
     wd_free(s->p);
+    wd_free(s->block);
     wd_free(s);
 }
 
@@ -141,11 +151,6 @@ static wd_status check_logits(const float *logits, uint32_t n, wd_err *err)
     return WD_OK;
 }
 
-static bool allowed(const uint64_t *mask, uint32_t id)
-{
-    return !mask || (mask[id / 64] >> (id % 64) & 1);
-}
-
 /* w: bias, then penalties, in float as the reference does them. */
 static void adjust(wd_sampler *s, const float *logits)
 {
@@ -161,25 +166,81 @@ static void adjust(wd_sampler *s, const float *logits)
     }
 }
 
-/* cand: every possible token. */
-static wd_status list_candidates(wd_sampler *s, const uint64_t *mask, wd_err *err)
+static float max_of(const float *w, uint32_t n)
 {
-    s->n_cand = 0;
-    for (uint32_t i = 0; i < s->n_vocab; i++)
-        if (s->w[i] > -INFINITY && allowed(mask, i))
-            s->cand[s->n_cand++] = i;
-    if (!s->n_cand)
+    float lane[8], max = -INFINITY;
+    for (uint32_t k = 0; k < 8; k++)
+        lane[k] = -INFINITY;
+    uint32_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (uint32_t k = 0; k < 8; k++)
+            lane[k] = w[i + k] > lane[k] ? w[i + k] : lane[k];
+    for (; i < n; i++)
+        max = w[i] > max ? w[i] : max;
+    for (uint32_t k = 0; k < 8; k++)
+        max = lane[k] > max ? lane[k] : max;
+    return max;
+}
+
+/* Fills block. w of what the mask excludes becomes -inf. *best: the most likely token. */
+static wd_status look_at_blocks(wd_sampler *s, const uint64_t *mask, uint32_t *best, wd_err *err)
+{
+    float max = -INFINITY;
+    uint32_t best_block = 0;
+    for (uint32_t b = 0; b < s->n_block; b++) {
+        const uint32_t from = b * BLOCK, n = WD_MIN(s->n_vocab - from, BLOCK);
+        for (uint32_t i = 0; mask && mask[b] != UINT64_MAX && i < n; i++)
+            if (!(mask[b] >> i & 1))
+                s->w[from + i] = -INFINITY;
+        s->block[b] = mask && mask[b] == 0 ? -INFINITY : max_of(s->w + from, n);
+        if (s->block[b] > max) {
+            max = s->block[b];
+            best_block = b;
+        }
+    }
+    if (max == -INFINITY)
         return WD_FAIL(err, WD_E_INVALID, "no token is possible: all are excluded");
+    *best = best_block * BLOCK;
+    while (s->w[*best] != max)
+        (*best)++;
     return WD_OK;
 }
 
-static uint32_t best_candidate(const wd_sampler *s)
+/* No token below this is among the k most likely: the k-th highest of the blocks' maxima. */
+static float floor_of_top_k(const wd_sampler *s, uint32_t k)
 {
-    uint32_t best = s->cand[0];
-    for (uint32_t i = 1; i < s->n_cand; i++)
-        if (s->w[s->cand[i]] > s->w[best])
-            best = s->cand[i];
-    return best;
+    float top[FLOOR_K];
+    uint32_t n = 0;
+    if (k == 0 || k > FLOOR_K)
+        return -INFINITY;
+    for (uint32_t b = 0; b < s->n_block; b++) {
+        const float f = s->block[b];
+        uint32_t at = n;
+        if (n == k && f <= top[k - 1])
+            continue;
+        if (n < k)
+            n++;
+        else
+            at--;
+        for (; at > 0 && f > top[at - 1]; at--)
+            top[at] = top[at - 1];
+        top[at] = f;
+    }
+    return n == k ? top[k - 1] : -INFINITY;
+}
+
+/* cand: every possible token that is not below the floor. */
+static void list_candidates(wd_sampler *s, float floor)
+{
+    s->n_cand = 0;
+    for (uint32_t b = 0; b < s->n_block; b++) {
+        if (s->block[b] < floor || s->block[b] == -INFINITY)
+            continue;
+        const uint32_t end = WD_MIN((b + 1) * BLOCK, s->n_vocab);
+        for (uint32_t i = b * BLOCK; i < end; i++)
+            if (s->w[i] >= floor && s->w[i] > -INFINITY)
+                s->cand[s->n_cand++] = i;
+    }
 }
 
 /* --- filters ------------------------------------------------------------------------------------------------- */
@@ -252,14 +313,15 @@ static wd_status prepare(wd_sampler *s, const float *logits, const uint64_t *mas
 {
     WD_TRY(check_logits(logits, s->n_vocab, err));
     adjust(s, logits);
-    WD_TRY(list_candidates(s, mask, err));
-    const uint32_t best = best_candidate(s);
+    uint32_t best = 0;
+    WD_TRY(look_at_blocks(s, mask, &best, err));
     if (s->o.temperature == 0) {
         s->cand[0] = best;
         s->p[0] = *sum = 1;
         s->n_cand = 1;
         return WD_OK;
     }
+    list_candidates(s, floor_of_top_k(s, (uint32_t)s->o.top_k));
     if (s->o.top_k && (uint32_t)s->o.top_k < s->n_cand)
         cut(s, s->o.top_k, false);
     const double all = weigh(s, s->w[best]);

@@ -6,7 +6,7 @@
 
 #include "text/chat.h"
 
-/* tests/golden/chat/NAME.json; the caller releases it with json_decref. Fails the test when it cannot be read. */
+/* tests/golden/chat/NAME.json, or $WARD_CHAT_CASES/NAME.json (tools/golden/chat.py --out); the caller releases it with json_decref. Fails the test when it cannot be read. */
 json_t *cases_read(const char *name);
 
 /* One case's conversation in the arena, with spans into the document. as_text: JSON is handed over as text. */

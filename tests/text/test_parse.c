@@ -282,7 +282,7 @@ static void random_outputs_equal_a_plain_reference(void **state)
     (void)state;
     wd_rand r;
     wd_rand_init(&r, 17);
-    for (int round = 0; round < 60000; round++) {
+    for (int round = 0; round < 40000; round++) {
         static bool cut[4096];
         wd_buf text = { 0 }, want = { 0 };
         const wd_parse_opts o = { .opens_thinking = wd_rand_below(&r, 3) == 0 };

@@ -1,6 +1,6 @@
 """Conversations as transformers renders them with the published chat templates: tests/golden/chat/*.json.
 
-    .oracle/bin/python tools/golden/chat.py [--templates DIR] [--tokenizer tokenizer.json]
+    .oracle/bin/python tools/golden/chat.py [--templates DIR] [--tokenizer tokenizer.json] [--random N --seed S --out DIR]
 
 The templates are the vendor's and are not kept here. They are taken from the wheel of xinference 1.11.0 (Apache-2.0,
 PyPI), which carries them as published; SHA-256 of each is pinned below. qwen3's is also the one in the npm package
@@ -11,6 +11,12 @@ TensorSharp's tests). --templates reads KIND.jinja from a directory instead, --k
 Each case has the conversation, the options, and the bytes; for cases in which no given text spells an added token also
 the number and the BLAKE2b-256 digest of the ids (u32, little-endian) that `tokenizers` makes of the whole string, with
 the tokenizer of tests/golden/pool and with the real one.
+
+--random, --seed and --out make other and larger sets, for one comparison:
+
+    tools/golden/chat.py --keep /tmp/t --tokenizer .cache/qwen3-tokenizer/tokenizer.json --random 2000 --seed 7 --out /tmp/c
+    WARD_CHAT_CASES=/tmp/c build/tests/text/test_chat
+    WARD_CHAT_CASES=/tmp/c WARD_QWEN3=.cache/qwen3-tokenizer build/tests/text/test_prompt
 """
 import argparse
 import datetime
@@ -291,7 +297,7 @@ def any_conversation(rng, sees):
     return messages, options
 
 
-def cases(kind):
+def cases(kind, seed, n_random):
     sees = "-vl-" in kind
     yield from common()
     if kind == "qwen3":
@@ -302,8 +308,8 @@ def cases(kind):
         yield from visual()
     if kind.endswith("2507"):
         yield from nulls()
-    rng = random.Random(f"{SEED} {kind}")
-    for i in range(60):
+    rng = random.Random(f"{seed} {kind}")
+    for i in range(n_random):
         yield f"random_{i}", *any_conversation(rng, sees)
 
 
@@ -421,6 +427,9 @@ def main():
     ap.add_argument("--templates")
     ap.add_argument("--keep")
     ap.add_argument("--tokenizer")
+    ap.add_argument("--random", type=int, default=60)
+    ap.add_argument("--seed", type=int, default=SEED)
+    ap.add_argument("--out", default=OUT)
     args = ap.parse_args()
     found = templates(args.templates)
     if args.keep:
@@ -432,29 +441,29 @@ def main():
     pool = tokenizers.Tokenizer.from_file(pool_path)
     real = tokenizers.Tokenizer.from_file(args.tokenizer) if args.tokenizer else None
     provenance = {
-        "script": "tools/golden/chat.py", "seed": SEED, "date": datetime.date.today().isoformat(),
+        "script": "tools/golden/chat.py", "seed": args.seed, "date": datetime.date.today().isoformat(),
         "transformers": transformers.__version__, "jinja2": jinja2.__version__, "tokenizers": tokenizers.__version__,
         "templates_from": WHEEL + " (PyPI): xinference/model/llm/llm_family.json",
         "pool_tokenizer_sha256": hashlib.sha256(open(pool_path, "rb").read()).hexdigest()}
     if args.tokenizer:
         provenance["qwen3_tokenizer_sha256"] = hashlib.sha256(open(args.tokenizer, "rb").read()).hexdigest()
-    os.makedirs(OUT, exist_ok=True)
+    os.makedirs(args.out, exist_ok=True)
     for kind, template in found.items():
-        path = os.path.join(OUT, kind + ".json")
+        path = os.path.join(args.out, kind + ".json")
         before = json.load(open(path, encoding="utf-8")) if os.path.exists(path) else {"cases": [], "provenance": {}}
         old = {c["name"]: c for c in before["cases"]}
         if not args.tokenizer and "qwen3_tokenizer_sha256" in before["provenance"]:
             provenance["qwen3_tokenizer_sha256"] = before["provenance"]["qwen3_tokenizer_sha256"]
-        out = [one(kind, template, n, m, o, pool, real, old) for n, m, o in cases(kind)]
+        out = [one(kind, template, n, m, o, pool, real, old) for n, m, o in cases(kind, args.seed, args.random)]
         write(path, {"provenance": {**provenance, "template_sha256": sha(template)}, "cases": out})
         print(kind, len(out), "conversations,", sum("ids" in c for c in out), "with ids,",
               sum("refused" in c for c in out), "refused")
     out = list(items(found["qwen3-vl-instruct"]))
-    write(os.path.join(OUT, "items.json"), {"provenance": {**provenance, "template_sha256": sha(found["qwen3-vl-instruct"])},
+    write(os.path.join(args.out, "items.json"), {"provenance": {**provenance, "template_sha256": sha(found["qwen3-vl-instruct"])},
                                             "cases": out})
     print("items", len(out))
     printed = "".join(json.dumps(v) + "\n" for v in floats()).encode()
-    write(os.path.join(OUT, "floats.json"), {"provenance": {**provenance, "python": sys.version.split()[0]}, "cases": [
+    write(os.path.join(args.out, "floats.json"), {"provenance": {**provenance, "python": sys.version.split()[0]}, "cases": [
         {"n": printed.count(b"\n"), "blake2b": hashlib.blake2b(printed, digest_size=32).hexdigest()}]})
 
 
