@@ -22,6 +22,7 @@
 #else
 #define WD_UNROLL _Pragma("GCC unroll 32")
 #endif
+#define WD_CTZ(x) ((unsigned)__builtin_ctz(x)) /* trailing zero bits; x is not 0 */
 
 /* Compiles a function for several instruction sets, the best one chosen when the program is loaded. For plain
  * integer loops whose result is the same on each; floating-point kernels live in tensor/cpu. Sanitizers run

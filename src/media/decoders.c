@@ -4,9 +4,10 @@
 #include "media/archive_inner.h"
 #include "media/decode_test.h"
 #include "media/dicom_inner.h"
+#include "media/image.h"
 
 static const wd_decoder decoders[WD_DECODER_COUNT] = {
-    [WD_DECODER_IMAGE] = { .name = "image" },
+    [WD_DECODER_IMAGE] = { .name = "image", .decode = wd_decode_image },
     [WD_DECODER_VIDEO] = { .name = "video" },
     [WD_DECODER_DICOM] = { .name = "DICOM", .prepare = wd_dicom__prepare, .decode = wd_decode_dicom },
     [WD_DECODER_ARCHIVE] = { .name = "archive", .prepare = wd_archive__prepare, .decode = wd_decode_archive },
