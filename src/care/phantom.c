@@ -73,11 +73,11 @@ static void add_anatomy(scene *s)
         ADD(s, -850, false, side * 68 * w, 2, -5, 54, 74, 135); /* lungs */
     ADD(s, 40, false, 0, -5, 0, 30, 62, 400);                   /* mediastinum */
     ADD(s, 50, false, 18, -28, -55, 52, 44, 55);                /* heart, towards the left */
-    ADD(s, 55, false, 8, 45, 0, 12, 12, 400);                   /* descending aorta */
+    ADD(s, 55, false, 16, 38, 0, 11, 11, 400);                  /* descending aorta */
     ADD(s, -990, false, 0, 8, 90, 9, 8, 75);                    /* trachea */
-    ADD(s, 250, false, 0, 82, 0, 22, 18, 400);                  /* vertebral bodies */
-    ADD(s, 30, false, 0, 106, 0, 8, 7, 400);                    /* spinal canal */
-    ADD(s, 500, false, 0, 120, 0, 5, 10, 400);                  /* spinous processes */
+    ADD(s, 250, false, 0, 64, 0, 22, 17, 400);                  /* vertebral bodies */
+    ADD(s, 30, false, 0, 86, 0, 8, 6, 400);                     /* spinal canal */
+    ADD(s, 500, false, 0, 98, 0, 4, 8, 400);                    /* spinous processes */
     for (int i = 0; i < 9; i++) {
         add_vessel(s, 1);
         add_vessel(s, -1);
@@ -97,16 +97,17 @@ static void add_nodule(scene *s, wd_phantom_truth *t)
     ADD(s, 35, false, t->centre_mm[0], t->centre_mm[1], t->centre_mm[2], r, r, r);
 }
 
-/* Signed distance to the surface in mm, about; > 0 inside. */
+/* Signed distance to the surface in mm, to first order (value over gradient); > 0 inside. */
 static double inside(const shape *s, const double p[3])
 {
-    double q = 0, scale = 1e9;
+    double q = 0, g = 0;
     for (int k = 0; k < 3; k++) {
         const double u = (p[k] - s->c[k]) / s->r[k];
         q += u * u;
-        scale = fmin(scale, s->r[k]);
+        g += u * u / (s->r[k] * s->r[k]);
     }
-    return (1 - sqrt(q)) * scale;
+    const double k0 = sqrt(q);
+    return g > 0 ? (1 - k0) * k0 / sqrt(g) : s->r[0];
 }
 
 static int16_t hu_at(scene *s, const double p[3], double soft_mm)

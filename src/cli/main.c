@@ -8,13 +8,13 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "media/sandbox.h"
 
 #define ARENA_MAX ((size_t)1 << 30)
 
 static const wd_command *const commands[] = {
-    &wd_cmd_tokenize,
-    &wd_cmd_inspect,
-    &wd_cmd_version,
+    &wd_cmd_chat, &wd_cmd_report,   &wd_cmd_find,    &wd_cmd_embed,   &wd_cmd_rerank,
+    &wd_cmd_demo, &wd_cmd_tokenize, &wd_cmd_inspect, &wd_cmd_version,
 };
 
 /* First signal: ask; second: end now. Only async-signal-safe calls. */
@@ -133,6 +133,10 @@ int main(int argc, char **argv)
     wd_json_use_our_memory();
     if (sodium_init() < 0) {
         fprintf(stderr, "ward: libsodium cannot start\n");
+        return 1;
+    }
+    if (wd_sandbox_start(&err)) { /* before any thread, and before anything secret is in memory */
+        fprintf(stderr, "ward: %s\n", err.text);
         return 1;
     }
     const struct sigaction act = { .sa_handler = on_signal };
