@@ -79,7 +79,8 @@ static bool recognise(wd_span t, wd_chat_kind *kind)
         has(t, "<|vision_start|><|video_pad|><|vision_end|>")) {
         *kind = opens ? WD_CHAT_QWEN3_VL_THINKING : WD_CHAT_QWEN3_VL_INSTRUCT;
         /* A template cut down to plain turns is the instruct format for all that it can say. */
-        return with_tools ? strips == opens : !strips && !has(t, "tool") && !has(t, "<think>");
+        return with_tools ? strips == opens
+                          : !strips && !has(t, "tool_call") && !has(t, "if tools") && !has(t, "<think>");
     }
     *kind = opens                       ? WD_CHAT_QWEN3_THINKING_2507
             : has(t, "enable_thinking") ? WD_CHAT_QWEN3

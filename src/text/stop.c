@@ -37,7 +37,7 @@ static bool matcher_init(matcher *m, wd_span s)
     return true;
 }
 
-/* True when c completes the string. */
+/* True when c completes the string; not to be called again then. */
 static bool matcher_step(matcher *m, uint8_t c)
 {
     while (m->matched && m->s[m->matched] != c)
@@ -102,9 +102,6 @@ bool wd_stop_feed(wd_stop *s, wd_span text, wd_buf *out, size_t *which)
                 s->which = i;
             }
         }
-        for (size_t i = 0; i < s->n_m; i++)
-            if (s->m[i].matched == s->m[i].n)
-                s->m[i].matched = s->m[i].border[s->m[i].n - 1];
         if (longest) {
             s->done = true;
             hand_out(s, text, s->n_held + t + 1 - longest, 0, out);

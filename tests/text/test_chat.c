@@ -373,6 +373,20 @@ static void detect_reads_the_files_in_their_order(void **state)
     test_rm_dir(dir);
 }
 
+static void our_own_checkpoints_have_a_known_format(void **state)
+{
+    static const char *const dirs[] = { "golden/pool", "../models/demo" };
+    (void)state;
+    for (size_t i = 0; i < WD_COUNT(dirs); i++) {
+        char path[512];
+        wd_chat_kind kind;
+        bool known;
+        snprintf(path, sizeof path, "%s/%s", test_data_dir(), dirs[i]);
+        assert_ok(wd_chat_detect(path, "qwen3_vl", NULL, &kind, &known, &err));
+        assert_true(known && kind == WD_CHAT_QWEN3_VL_INSTRUCT);
+    }
+}
+
 /* The real files, where somebody has put them: $WARD_TEMPLATES/KIND.jinja (tools/golden/chat.py --keep). */
 static void published_templates_are_recognised(void **state)
 {
@@ -411,6 +425,7 @@ int main(void)
         cmocka_unit_test(every_failing_allocation_is_reported),
         cmocka_unit_test(templates_are_recognised_by_what_they_do),
         cmocka_unit_test(detect_reads_the_files_in_their_order),
+        cmocka_unit_test(our_own_checkpoints_have_a_known_format),
         cmocka_unit_test(published_templates_are_recognised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
