@@ -7,6 +7,7 @@
 #include "golden/textbook.h"
 #include "support/test.h"
 #include "text/chat.h"
+#include "vision/patches.h"
 #include "vision/positions.h"
 
 typedef struct fault_case {
@@ -167,6 +168,25 @@ static void placeholders_that_do_not_match_the_grids_are_refused(void **state)
     unload(&s);
 }
 
+/* P16: who asks for more pixels gets the thousand tokens that grounding and reading want. */
+static void a_larger_budget_gives_grounding_its_tokens(void **state)
+{
+    (void)state;
+    wd_vision_processor proc;
+    wd_vision_processor_defaults(&proc);
+    wd_image im = { 0 };
+    wd_visual v;
+    assert_ok(wd_image_init(&im, 213, 157, &err));
+    assert_ok(wd_visual_of_image(&proc, NULL, &im, &v, &err));
+    assert_true(wd_visual_tokens(&v) < 128);
+    wd_visual_free(&v);
+    const wd_pixel_budget more = { .min_pixels = 1024 * 1024, .max_pixels = proc.image_budget.max_pixels };
+    assert_ok(wd_visual_of_image(&proc, &more, &im, &v, &err));
+    assert_true(wd_visual_tokens(&v) >= 1024);
+    wd_visual_free(&v);
+    wd_image_free(&im);
+}
+
 /* P20: the golden model's heads are 32 wide, hidden / heads is 16. */
 static void head_size_comes_from_the_configuration(void **state)
 {
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(the_textbook_without_a_fault_equals_the_reference),
         cmocka_unit_test(every_fault_is_far_over_the_limit_of_its_stage),
         cmocka_unit_test(placeholders_that_do_not_match_the_grids_are_refused),
+        cmocka_unit_test(a_larger_budget_gives_grounding_its_tokens),
         cmocka_unit_test(head_size_comes_from_the_configuration),
         cmocka_unit_test(the_huge_checkpoint_leaves_the_range_of_f16),
         cmocka_unit_test(both_stop_tokens_are_known),
