@@ -48,8 +48,9 @@ enum {
     WD_TOK_POST = 2,    /* apply the post-processor's template */
 };
 
-/* Appends the ids of text. flags: WD_TOK_PLAIN or a sum of the others. Fails only for memory or ids->max;
- * then ids hold what they held before. */
+/* Appends the ids of text. flags: WD_TOK_PLAIN or a sum of the others. Fails only for memory, ids->max, or
+ * more than 64 MiB of text (WD_E_LIMIT); then ids hold what they held before. Time is linear in the text, n log n
+ * in a piece without a break. */
 WD_MUST_CHECK wd_status wd_tokenizer_encode(const wd_tokenizer *tok, wd_span text, unsigned flags,
                                             wd_ids *ids, wd_err *err);
 
