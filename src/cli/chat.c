@@ -17,7 +17,7 @@ typedef struct options {
     wd_opt_list image, video, stop, logit_bias;
     const char *system, *tools, *window;
     wd_opt_tri think;
-    bool add_vision_id, json, interactive;
+    bool add_vision_id, json, interactive, ignore_end;
     int64_t max_tokens, top_k, seed, logprobs, prompt_logprobs, slices;
     double temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
 } options;
@@ -44,6 +44,7 @@ static const wd_opt opts[] = {
     { "frequency-penalty", 0, WD_OPT_NUM, AT(frequency_penalty), "0", -100, 100, "times their count" },
     { "logit-bias", 0, WD_OPT_LIST, AT(logit_bias), NULL, 0, 0, "ID=BIAS" },
     { "seed", 0, WD_OPT_INT, AT(seed), "-1", -1, 0x1p62, "-1: from the system" },
+    { "ignore-end", 0, WD_OPT_BOOL, AT(ignore_end), "false", 0, 0, "go on after an end token: for measuring" },
     { "stop", 0, WD_OPT_LIST, AT(stop), NULL, 0, 0, "end before this text" },
     { "logprobs", 0, WD_OPT_INT, AT(logprobs), "-1", -1, WD_SAMPLE_TOP_MAX, "K best of each token (with --json)" },
     { "prompt-logprobs", 0, WD_OPT_INT, AT(prompt_logprobs), "-1", -1, WD_SAMPLE_TOP_MAX, "the same for the prompt" },
@@ -127,6 +128,7 @@ static wd_status fill_request(session *s, wd_err *err)
     s->rq.stop = s->stops;
     s->rq.n_stop = o->stop.n;
     s->rq.max_tokens = (uint32_t)o->max_tokens;
+    s->rq.ignore_stop_ids = o->ignore_end;
     s->rq.logprobs = o->logprobs >= 0;
     s->rq.prompt_logprobs = o->prompt_logprobs >= 0;
     s->rq.n_top = (uint32_t)WD_MAX(WD_MAX(o->logprobs, o->prompt_logprobs), 0);
