@@ -4,35 +4,48 @@
 #include "model/fetch.h"
 
 /* What the operators and the passes take for granted about a configuration. */
-static wd_status check_config(const wd_model_config *c, wd_err *err)
+static wd_status check_text(const wd_text_config *t, wd_err *err)
 {
-    const wd_text_config *t = &c->text;
-    if (t->head_dim == 0 || t->head_dim % 2 || t->head_dim > 2 * WD_ROPE_PAIRS_MAX)
+    if (t->head_dim == 0 || t->head_dim % 2 || t->head_dim > WD_HEAD_DIM_MAX)
         return WD_FAIL(err, WD_E_UNSUPPORTED, "config.json: head_dim %u, expected an even number up to %d",
-                       t->head_dim, 2 * WD_ROPE_PAIRS_MAX);
+                       t->head_dim, WD_HEAD_DIM_MAX);
     if (t->n_head == 0 || t->n_kv_head == 0 || t->n_head % t->n_kv_head)
         return WD_FAIL(err, WD_E_INVALID, "config.json: %u attention heads cannot share %u key-value heads",
                        t->n_head, t->n_kv_head);
     if (t->n_layer == 0 || t->n_layer > WD_MAX_LAYERS)
         return WD_FAIL(err, WD_E_INVALID, "config.json: %u layers, expected 1 to %d", t->n_layer,
                        WD_MAX_LAYERS);
+    if (t->n_embd > WD_NORM_DIM_MAX || t->n_ff > WD_LINEAR_IN_MAX || t->n_ff_expert > WD_LINEAR_IN_MAX)
+        return WD_FAIL(err, WD_E_UNSUPPORTED,
+                       "config.json: a hidden size of %u or an intermediate size of %u is too large",
+                       t->n_embd, WD_MAX(t->n_ff, t->n_ff_expert));
     if (t->n_expert && (t->n_expert_used == 0 || t->n_expert_used > t->n_expert))
         return WD_FAIL(err, WD_E_INVALID, "config.json: %u experts of %u for each token", t->n_expert_used,
                        t->n_expert);
-    if (!c->has_vision)
-        return WD_OK;
+    return WD_OK;
+}
 
-    const wd_vision_config *v = &c->vision;
+static wd_status check_vision(const wd_vision_config *v, const wd_text_config *t, wd_err *err)
+{
     if (v->n_head == 0 || v->n_embd % v->n_head || v->n_embd / v->n_head % 4 ||
-        v->n_embd / v->n_head > 4 * WD_ROPE_PAIRS_MAX)
-        return WD_FAIL(err, WD_E_UNSUPPORTED,
-                       "config.json: vision_config: %u values in %u heads, expected a multiple of 4 in each",
-                       v->n_embd, v->n_head);
+        v->n_embd / v->n_head > WD_HEAD_DIM_MAX)
+        return WD_FAIL(
+            err, WD_E_UNSUPPORTED,
+            "config.json: vision_config: %u values in %u heads, expected a multiple of 4 up to %d in each",
+            v->n_embd, v->n_head, WD_HEAD_DIM_MAX);
     if (v->n_out != t->n_embd)
         return WD_FAIL(err, WD_E_INVALID,
                        "config.json: vision_config: out_hidden_size %u, expected the decoder's %u", v->n_out,
                        t->n_embd);
-    if (v->merge_size == 0 || v->merge_size > 8 || v->n_deepstack > WD_MAX_DEEPSTACK ||
+    const size_t patch = (size_t)3 * v->temporal_patch_size * v->patch_size * v->patch_size;
+    const size_t group = (size_t)v->merge_size * v->merge_size * v->n_embd;
+    if (patch > WD_LINEAR_IN_MAX || group > WD_NORM_DIM_MAX || v->n_ff > WD_LINEAR_IN_MAX)
+        return WD_FAIL(err, WD_E_UNSUPPORTED,
+                       "config.json: vision_config: patches of %zu values, merged rows of %zu or an "
+                       "intermediate size of "
+                       "%u are too large",
+                       patch, group, v->n_ff);
+    if (v->merge_size == 0 || v->merge_size > 16 || v->n_deepstack > WD_MAX_DEEPSTACK ||
         v->n_deepstack > t->n_layer)
         return WD_FAIL(err, WD_E_UNSUPPORTED,
                        "config.json: vision_config: merge size %u or %u DeepStack layers", v->merge_size,
@@ -96,7 +109,9 @@ wd_status wd_model_open(wd_weights *w, const wd_model_config *c, const wd_model_
     const wd_model_opts defaults = WD_MODEL_OPTS_DEFAULT;
     *out = NULL;
     o = o ? o : &defaults;
-    WD_TRY(check_config(c, err));
+    WD_TRY(check_text(&c->text, err));
+    if (c->has_vision)
+        WD_TRY(check_vision(&c->vision, &c->text, err));
     if (o->max_rows == 0 || o->max_rows > 65536)
         return WD_FAIL(err, WD_E_USAGE, "model: %u tokens per step, expected 1 to 65536", o->max_rows);
 

@@ -21,6 +21,11 @@
 #include "base/pool.h"
 #include "tensor/tensor.h"
 
+/* What every backend can do; a model that needs more is refused when it is opened. */
+#define WD_HEAD_DIM_MAX 256         /* of both attentions */
+#define WD_NORM_DIM_MAX 65536       /* of rmsnorm and layernorm */
+#define WD_LINEAR_IN_MAX (1u << 20) /* inputs of linear */
+
 typedef enum wd_act { WD_ACT_NONE, WD_ACT_SILU, WD_ACT_GELU_TANH, WD_ACT_GELU_ERF } wd_act;
 
 /* y = act(x Wᵀ + b) (+ residual) */

@@ -70,6 +70,32 @@ static void narrow_experts(wd_model_config *c)
     c->text.n_ff_expert = 39;
 }
 
+static void wide_heads(wd_model_config *c)
+{
+    c->text.head_dim = 258;
+}
+
+static void large_patches(wd_model_config *c)
+{
+    c->vision.patch_size = 256;
+    c->vision.temporal_patch_size = 16;
+}
+
+static void large_groups(wd_model_config *c)
+{
+    c->vision.merge_size = 16;
+    c->vision.n_embd *= 4;
+}
+
+static void open_refuses_what_the_operators_cannot_do(void **state)
+{
+    (void)state;
+    check_refused("text-untied", wide_heads, WD_E_UNSUPPORTED,
+                  "head_dim 258, expected an even number up to 256");
+    check_refused("vl-dense", large_patches, WD_E_UNSUPPORTED, "patches of 3145728 values");
+    check_refused("vl-dense", large_groups, WD_E_UNSUPPORTED, "merged rows of 81920");
+}
+
 static void open_names_a_missing_tensor(void **state)
 {
     (void)state;
@@ -177,6 +203,7 @@ int main(void)
         cmocka_unit_test(open_names_a_missing_tensor),
         cmocka_unit_test(open_names_a_misshaped_tensor),
         cmocka_unit_test(open_refuses_numbers_that_do_not_fit_each_other),
+        cmocka_unit_test(open_refuses_what_the_operators_cannot_do),
         cmocka_unit_test(every_tensor_of_every_layout_is_fetched),
         cmocka_unit_test(kv_options_follow_the_weights),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),

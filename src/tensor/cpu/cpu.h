@@ -14,13 +14,13 @@ enum {
     WD_CPU_F8_OUTS = 16,  /* outputs of FP8 weights expanded at a time */
     WD_CPU_Q_ROWS = 64,   /* attention: query rows (token, head) */
     WD_CPU_KEYS = 64,     /* attention: keys per softmax step, counted from the start of a page or segment */
-    WD_CPU_HEAD_MAX = 256 /* head_dim */
+    WD_CPU_HEAD_MAX = WD_HEAD_DIM_MAX
 };
 
 /* Activations rounded to bf16 by one linear call at a time; more rows go in several passes. */
 #define WD_CPU_X_BYTES ((size_t)32 << 20)
 /* Longest norm weight: a row of 4 Hv in a vision merger is the longest in use, at 4608. */
-#define WD_CPU_VEC_MAX 65536
+#define WD_CPU_VEC_MAX WD_NORM_DIM_MAX
 
 typedef struct wd_cpu_scratch { /* one per worker */
     float y[WD_CPU_ROWS * WD_CPU_OUTS];
