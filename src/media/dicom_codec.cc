@@ -9,7 +9,6 @@
 #include <dcmtk/dcmdata/dcpixel.h>
 #include <dcmtk/dcmdata/dcpixseq.h>
 #include <dcmtk/dcmdata/dcpxitem.h>
-#include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dctk.h>
 #include <dcmtk/dcmjpeg/djdecode.h>
 #include <dcmtk/dcmjpls/djdecode.h>
@@ -28,7 +27,6 @@ void prepare()
     OFLog::configure(OFLogger::OFF_LOG_LEVEL); /* its messages quote values */
     dcmDataDict.rdlock();                      /* loads it */
     dcmDataDict.rdunlock();
-    DcmRLEDecoderRegistration::registerCodecs();
     DJDecoderRegistration::registerCodecs(EDC_never, EUC_never, EPC_colorByPixel);
     DJLSDecoderRegistration::registerCodecs(EJLSUC_never, EJLSPC_colorByPixel);
 }
@@ -59,7 +57,7 @@ OFCondition build(const wd_codec_frame *f, DcmDataset &ds, DcmPixelData *&pixels
     ds.putAndInsertString(DCM_PhotometricInterpretation, f->photometric);
     ds.putAndInsertString(DCM_NumberOfFrames, "1");
     if (f->samples > 1)
-        ds.putAndInsertUint16(DCM_PlanarConfiguration, f->is_planar);
+        ds.putAndInsertUint16(DCM_PlanarConfiguration, 0);
     return c;
 }
 

@@ -18,14 +18,14 @@ void wd_dicom__prepare(void)
 
 /* ---- one value ---- */
 
-static void get_text(const wd_dcm *d, uint32_t tag, char *out, size_t size)
+static wd_status get_text(const wd_dcm *d, uint32_t tag, char *out, size_t size, wd_err *err)
 {
     wd_dcm_elem set = { 0 }, e;
-    wd_buf text = { .max = 1 << 16 };
+    wd_buf text = { 0 };
 
     out[0] = 0;
     if (!wd_dcm_find(&d->root, tag, &e))
-        return;
+        return WD_OK;
     (void)wd_dcm_find(&d->root, WD_TAG(8, 5), &set);
     wd_charset_to_utf8(set.value, wd_span_sub(e.value, 0, 4096), false, &text);
     size_t n = 0, end = 0;
@@ -40,7 +40,9 @@ static void get_text(const wd_dcm *d, uint32_t tag, char *out, size_t size)
         out[at + n] = 0;
     }
     out[end] = 0;
+    const wd_status st = wd_buf_check(&text, "text", err);
     wd_buf_free(&text);
+    return st;
 }
 
 /* Codes and UIDs are ASCII; anything else in them is shown as '?'. */
@@ -81,15 +83,16 @@ static bool get_doubles(const wd_dcm_item *it, uint32_t tag, double *out, uint32
 
 /* ---- the header ---- */
 
-static void digest_text(wd_digester *g, const wd_dcm *d, uint32_t tag)
+static wd_status digest_text(wd_digester *g, const wd_dcm *d, uint32_t tag, wd_err *err)
 {
     char text[WD_DICOM_TEXT_MAX + 1];
-    get_text(d, tag, text, sizeof text);
+    const wd_status st = get_text(d, tag, text, sizeof text, err);
     wd_digester_add(g, wd_span_of(text, strlen(text) + 1));
     wd_wipe(text, sizeof text);
+    return st;
 }
 
-static void get_patient(const wd_dcm *d, const uint8_t salt[32], wd_patient_key *out)
+static wd_status get_patient(const wd_dcm *d, const uint8_t salt[32], wd_patient_key *out, wd_err *err)
 {
     static const uint32_t by_id[] = { WD_TAG(0x10, 0x20), WD_TAG(0x10, 0x21) },
                           by_name[] = { WD_TAG(0x10, 0x10) };
@@ -97,23 +100,25 @@ static void get_patient(const wd_dcm *d, const uint8_t salt[32], wd_patient_key 
     wd_digest sum;
     const bool has_id = wd_dcm_code(&d->root, by_id[0], probe, sizeof probe);
     const bool has_name = wd_dcm_code(&d->root, by_name[0], probe, sizeof probe);
-    wd_digester *g = has_id || has_name ? wd_digester_create() : NULL;
+    wd_status st;
 
     wd_wipe(probe, sizeof probe);
     *out = (wd_patient_key){ 0 };
+    if (!has_id && !has_name)
+        return WD_OK;
+    wd_digester *g = wd_digester_create();
     if (!g)
-        return;
+        return WD_FAIL(err, WD_E_NOMEM, "no memory for a digest");
     wd_digester_add(g, wd_span_of(salt, 32));
-    if (has_id) {
-        digest_text(g, d, by_id[0]);
-        digest_text(g, d, by_id[1]);
-    } else {
-        digest_text(g, d, by_name[0]);
-    }
+    st = digest_text(g, d, has_id ? by_id[0] : by_name[0], err);
+    if (st == WD_OK && has_id)
+        st = digest_text(g, d, by_id[1], err);
     wd_digester_end(g, &sum);
+    WD_TRY(st);
     memcpy(out->secret, sum.b, sizeof out->secret);
     out->known = true;
     out->by_name = !has_id;
+    return WD_OK;
 }
 
 static wd_photometric photometric_of(const char *name)
@@ -195,7 +200,8 @@ static wd_status get_info(const wd_dcm *d, const uint8_t salt[32], wd_dicom_info
     wd_dcm_elem e;
 
 #define CODE(field, group, element) get_code(it, WD_TAG(group, element), info->field, sizeof info->field)
-#define TEXT(field, group, element) get_text(d, WD_TAG(group, element), info->field, sizeof info->field)
+#define TEXT(field, group, element) \
+    WD_TRY(get_text(d, WD_TAG(group, element), info->field, sizeof info->field, err))
     snprintf(info->transfer_syntax_uid, sizeof info->transfer_syntax_uid, "%s", d->transfer_syntax);
     CODE(sop_class_uid, 0x08, 0x16);
     CODE(sop_instance_uid, 0x08, 0x18);
@@ -215,7 +221,7 @@ static wd_status get_info(const wd_dcm *d, const uint8_t salt[32], wd_dicom_info
     TEXT(contrast_agent, 0x18, 0x10);
 #undef CODE
 #undef TEXT
-    get_patient(d, salt, &info->patient);
+    WD_TRY(get_patient(d, salt, &info->patient, err));
     info->series_number = get_number_or_none(it, WD_TAG(0x20, 0x11));
     info->acquisition_number = get_number_or_none(it, WD_TAG(0x20, 0x12));
     info->instance_number = get_number_or_none(it, WD_TAG(0x20, 0x13));

@@ -22,7 +22,7 @@ typedef struct job {
     wd_dcm_elem pixels;
     wd_buf fragments; /* wd_span []: in file order */
     wd_buf joined;    /* of one frame */
-    uint8_t *raw;     /* [s.n] of up to 4 bytes: what a codec gave */
+    uint8_t *raw;     /* [s.n + 1] of up to 4 bytes: what a codec gave */
     int32_t *out;     /* [s.n] */
     wd_dicom__more *more;
 } job;
@@ -100,44 +100,53 @@ static void unpack_422(const job *j, const uint8_t *p)
     }
 }
 
-static wd_status native_frame(const job *j, uint32_t frame, wd_err *err)
+static wd_status check_native_size(const job *j, uint32_t frame, wd_err *err)
+{
+    const shape *s = &j->s;
+    const uint64_t end = s->bits_allocated == 1 ? ((frame + (uint64_t)1) * s->n + 7) / 8
+                                                : (frame + (uint64_t)1) * s->frame_bytes;
+    if (end > j->pixels.value.n)
+        return WD_FAIL(err, WD_E_CORRUPT, "its pixels are %zu bytes, frame %u ends at %llu",
+                       j->pixels.value.n, (unsigned)frame + 1, (unsigned long long)end);
+    return WD_OK;
+}
+
+/* One bit a pixel: frames follow each other without padding, the first pixel in the lowest bit. */
+static void unpack_bits(const job *j, uint32_t frame, bool swapped)
+{
+    const wd_span all = j->pixels.value;
+    const uint64_t first = (uint64_t)frame * j->s.n;
+
+    for (size_t i = 0; i < j->s.n; i++) {
+        const size_t at = (size_t)((first + i) / 8) ^ (swapped ? 1u : 0u);
+        j->out[i] = at < all.n ? all.p[at] >> (first + i) % 8 & 1 : 0;
+    }
+}
+
+static void native_frame(const job *j, uint32_t frame)
 {
     const shape *s = &j->s;
     const wd_span all = j->pixels.value;
     const uint32_t bytes = s->bits_allocated / 8;
-    /* Bytes in a big-endian file: Pixel Data of VR OW is swapped in pairs even when samples have 8 bits or 1. */
+    const size_t first = frame * s->frame_bytes, plane = (size_t)s->rows * s->cols;
+    /* In a big-endian file Pixel Data of VR OW is swapped in pairs of bytes even when samples have 8 bits or 1. */
     const bool swapped = j->pixels.big && strcmp(j->pixels.vr, "OW") == 0 && bytes <= 1;
 
-    if (s->bits_allocated ==
-        1) { /* frames follow each other without padding, the first pixel in the lowest bit */
-        const uint64_t first = (uint64_t)frame * s->n;
-        if ((first + s->n + 7) / 8 > all.n)
-            return WD_FAIL(err, WD_E_CORRUPT, "Pixel Data holds %zu bytes, frame %u ends at %llu", all.n,
-                           (unsigned)frame + 1, (unsigned long long)((first + s->n + 7) / 8));
-        for (size_t i = 0; i < s->n; i++) {
-            const uint64_t bit = first + i;
-            const size_t at = (size_t)(bit / 8) ^ (swapped ? 1u : 0u);
-            j->out[i] = at < all.n ? all.p[at] >> bit % 8 & 1 : 0;
-        }
-        return WD_OK;
+    if (bytes == 0) {
+        unpack_bits(j, frame, swapped);
+        return;
     }
-    const uint64_t first = (uint64_t)frame * s->frame_bytes;
-    if (first + s->frame_bytes > all.n)
-        return WD_FAIL(err, WD_E_CORRUPT, "Pixel Data holds %zu bytes, frame %u ends at %llu", all.n,
-                       (unsigned)frame + 1, (unsigned long long)(first + s->frame_bytes));
-    const uint8_t *p = all.p + first;
     if (s->is_422) {
-        unpack_422(j, p);
-        return WD_OK;
+        unpack_422(j, all.p + first);
+        return;
     }
-    const size_t plane = (size_t)s->rows * s->cols;
     for (size_t i = 0; i < s->n; i++) {
-        size_t from = s->is_planar ? i % 3 * plane + i / 3 : i;
-        if (swapped && (from ^ 1) + first < all.n)
-            from ^= 1;
-        j->out[i] = extract(sample(p, from, bytes, j->pixels.big), s);
+        const size_t from = s->is_planar ? i % 3 * plane + i / 3 : i;
+        if (swapped && ((first + from) ^ 1) < all.n)
+            j->out[i] = extract(all.p[(first + from) ^ 1], s);
+        else
+            j->out[i] = extract(sample(all.p + first, from, bytes, j->pixels.big), s);
     }
-    return WD_OK;
 }
 
 /* ---- encapsulated pixels ---- */
@@ -155,6 +164,12 @@ static wd_status collect_fragments(job *j, wd_err *err)
         is_table = false;
     }
     WD_TRY(wd_buf_check(&j->fragments, "fragments of Pixel Data", err));
+    /* The delimiter may be missing, but not a part of a fragment. */
+    const wd_span rest = wd_span_sub(j->pixels.value, at, 8);
+    if (rest.n == 8 &&
+        (wd_dcm_u16(rest.p, j->pixels.big) != 0xFFFE || wd_dcm_u16(rest.p + 2, j->pixels.big) != 0xE0DD))
+        return WD_FAIL(err, WD_E_CORRUPT, "fragment %zu of its compressed Pixel Data is cut off",
+                       j->fragments.n / sizeof(wd_span) + 1);
     if (j->fragments.n == 0)
         return WD_FAIL(err, WD_E_CORRUPT, "its compressed Pixel Data has no fragments");
     return WD_OK;
@@ -315,14 +330,51 @@ static wd_status jpeg_frame(const job *j, const wd_codec_frame *cf, wd_err *err)
     return WD_OK;
 }
 
-static wd_status rle_frame(const job *j, const wd_codec_frame *cf, wd_err *err)
+/* One segment of PS3.5 annex G.3: runs and copies, until n bytes are there. They are every stride-th byte of out. */
+static bool unpack_segment(wd_span s, uint8_t *out, size_t n, size_t stride)
+{
+    size_t at = 0, put = 0;
+    while (put < n) {
+        if (at >= s.n)
+            return false;
+        const uint8_t c = s.p[at++];
+        if (c == 128)
+            continue;
+        const bool is_run = c > 128;
+        size_t k = is_run ? (size_t)257 - c : (size_t)c + 1;
+        if (s.n - at < (is_run ? 1 : k))
+            return false;
+        k = WD_MIN(k, n - put); /* an encoder may pad the last run */
+        for (size_t i = 0; i < k; i++)
+            out[(put + i) * stride] = s.p[is_run ? at : at + i];
+        at += is_run ? 1 : (size_t)c + 1;
+        put += k;
+    }
+    return true;
+}
+
+/* PS3.5 annex G: a header of 16 words {segments, offsets}; a segment for each byte of each sample, high bytes first. */
+static wd_status rle_frame(const job *j, wd_span data, wd_err *err)
 {
     const shape *s = &j->s;
-    const uint32_t bytes = s->bits_allocated / 8;
+    const uint32_t bytes = s->bits_allocated / 8, n_segment = bytes * s->samples;
+    const size_t pixels = (size_t)s->rows * s->cols;
 
     if (bytes == 0)
         return WD_FAIL(err, WD_E_UNSUPPORTED, "RLE with one bit");
-    WD_TRY(wd_codec_decode(cf, j->raw, (s->n * bytes + 1) & ~(size_t)1, err)); /* DCMTK counts in words */
+    if (data.n < 64 || wd_le32(data.p) != n_segment)
+        return WD_FAIL(err, WD_E_CORRUPT, "the RLE header has %u segments, %u were expected",
+                       data.n < 64 ? 0 : (unsigned)wd_le32(data.p), (unsigned)n_segment);
+    for (uint32_t i = 0; i < n_segment; i++) {
+        const uint32_t from = wd_le32(data.p + 4 + 4 * (size_t)i);
+        const uint32_t to = i + 1 < n_segment ? wd_le32(data.p + 8 + 4 * (size_t)i) : (uint32_t)data.n;
+        const uint32_t sample_i = i / bytes, byte_i = bytes - 1 - i % bytes;
+        if (from < 64 || from > to || to > data.n ||
+            !unpack_segment(wd_span_sub(data, from, to - from), j->raw + (size_t)sample_i * bytes + byte_i,
+                            pixels, (size_t)bytes * s->samples))
+            return WD_FAIL(err, WD_E_CORRUPT, "RLE segment %u of %u is damaged", (unsigned)i + 1,
+                           (unsigned)n_segment);
+    }
     for (size_t i = 0; i < s->n; i++)
         j->out[i] = extract(sample(j->raw, i, bytes, false), s);
     return WD_OK;
@@ -370,7 +422,7 @@ static wd_status coded_frame(job *j, uint32_t frame, wd_err *err)
                                 .is_signed = s->is_signed,
                                 .data = data };
     if (is_ts(j, "1.2.840.10008.1.2.5"))
-        return rle_frame(j, &cf, err);
+        return rle_frame(j, data, err);
     if (is_ts(j, "1.2.840.10008.1.2.4.9")) /* .90 to .93; .94 and .95 are links, and hold no data */
         return j2k_frame(j, data, err);
     if (is_ts(j, "1.2.840.10008.1.2.4.5") || is_ts(j, "1.2.840.10008.1.2.4.6") ||
@@ -382,19 +434,13 @@ static wd_status coded_frame(job *j, uint32_t frame, wd_err *err)
 
 /* ---- float pixels ---- */
 
-static wd_status float_frame(const job *j, uint32_t frame, wd_err *err)
+static void float_frame(const job *j, uint32_t frame)
 {
     const shape *s = &j->s;
     const uint32_t bytes = s->bits_allocated / 8;
     float *out = (float *)(void *)j->out;
 
-    if (j->d->encapsulated || s->samples != 1 || bytes < 4)
-        return WD_FAIL(err, WD_E_UNSUPPORTED, "float pixels of %u samples and %u bits", (unsigned)s->samples,
-                       (unsigned)s->bits_allocated);
     const uint64_t first = (uint64_t)frame * s->frame_bytes;
-    if (first + s->frame_bytes > j->pixels.value.n)
-        return WD_FAIL(err, WD_E_CORRUPT, "Float Pixel Data holds %zu bytes, frame %u ends at %llu",
-                       j->pixels.value.n, (unsigned)frame + 1, (unsigned long long)(first + s->frame_bytes));
     for (size_t i = 0; i < s->n; i++) {
         const uint8_t *p = j->pixels.value.p + first + i * bytes;
         const uint32_t a = wd_dcm_u32(p, j->pixels.big),
@@ -407,7 +453,6 @@ static wd_status float_frame(const job *j, uint32_t frame, wd_err *err)
         else
             memcpy(&out[i], &a, sizeof a);
     }
-    return WD_OK;
 }
 
 /* ---- all frames asked for ---- */
@@ -419,16 +464,18 @@ static wd_status emit_frame(job *j, uint32_t frame, wd_buf *msg, wd_emit *out, w
         .frame = frame, .rows = s->rows, .cols = s->cols, .samples = s->samples, .is_float = j->info->is_float
     };
 
+    if (!j->d->encapsulated)
+        WD_TRY(check_native_size(j, frame, err)); /* before memory is taken for what is not there */
     wd_buf_clear(msg);
     wd_buf_put(msg, &h, sizeof h);
     j->out = (int32_t *)(void *)wd_buf_grow(msg, s->n * sizeof *j->out);
     WD_TRY(wd_buf_check(msg, "a frame", err));
     if (j->info->is_float)
-        WD_TRY(float_frame(j, frame, err));
+        float_frame(j, frame);
     else if (j->d->encapsulated)
         WD_TRY(coded_frame(j, frame, err));
     else
-        WD_TRY(native_frame(j, frame, err));
+        native_frame(j, frame);
     return wd_emit_put(out, WD_DICOM__PIXELS, wd_buf_view(msg), err);
 }
 
@@ -438,8 +485,10 @@ static wd_status find_pixel_element(job *j, wd_err *err)
     const uint32_t tags[] = { WD_TAG_PIXEL_DATA, WD_TAG(0x7FE0, 8), WD_TAG(0x7FE0, 9) };
     for (size_t i = j->info->is_float ? 1 : 0; i < WD_COUNT(tags); i++)
         if (wd_dcm_find(root, tags[i], &j->pixels)) {
-            if (i > 0) /* the element's kind is the sample's, whatever Bits Allocated says */
-                j->s.bits_allocated = i == 1 ? 32 : 64;
+            if (j->info->is_float &&
+                (j->info->samples != 1 || j->info->bits_allocated != (i == 1 ? 32u : 64u)))
+                return WD_FAIL(err, WD_E_UNSUPPORTED, "float pixels of %u samples and %u bits",
+                               (unsigned)j->info->samples, (unsigned)j->info->bits_allocated);
             return WD_OK;
         }
     return WD_FAIL(err, WD_E_INVALID, "it holds no pixels");
@@ -461,7 +510,7 @@ wd_status wd_dicom__emit_pixels(const wd_dcm *d, const wd_dicom_info *info, cons
     WD_TRY(find_pixel_element(&j, err));
     st = d->encapsulated ? collect_fragments(&j, err) : WD_OK;
     if (st == WD_OK && d->encapsulated) {
-        j.raw = wd_calloc(j.s.n, 4);
+        j.raw = wd_calloc(j.s.n + 1, 4);
         if (!j.raw)
             st = WD_FAIL(err, WD_E_NOMEM, "no memory for a frame of %zu samples", j.s.n);
     }
