@@ -8,8 +8,8 @@
 void wd_model_logits(wd_model *m, const float *hidden, size_t n, float *logits);
 
 /* The embedding of a sequence from the final-norm hidden state of its last token: the first dim values,
- * scaled to length 1 (MRL, spec section 9.1). out may be hidden. 1 <= dim <= n_embd. WD_E_INVALID   dim out
- * of range, or a hidden state without a direction (all zero, or not finite) */
+ * scaled to length 1 (MRL, spec section 9.1). out may be hidden. 1 <= dim <= n_embd.
+ *   WD_E_INVALID   dim out of range, or a hidden state without a direction (all zero, or not finite) */
 WD_MUST_CHECK wd_status wd_embedding(const float *hidden, size_t n_embd, size_t dim, float *out, wd_err *err);
 
 /* The reranker: reads the two head rows once. */

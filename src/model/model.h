@@ -33,9 +33,9 @@ typedef struct wd_model_opts {
 #define WD_MODEL_OPTS_DEFAULT ((wd_model_opts){ .max_rows = 512 })
 
 /* Fetches every tensor that the configuration asks for. w, ops and the adapters are borrowed until
- * wd_model_close; c is copied. o may be NULL: defaults. WD_E_NOT_FOUND, WD_E_INVALID   a tensor is missing or
- * has another shape or dtype: names file and tensor WD_E_UNSUPPORTED               a shape the operators
- * cannot do, e.g. head_dim % 2 != 0 */
+ * wd_model_close; c is copied. o may be NULL: defaults.
+ *   WD_E_NOT_FOUND, WD_E_INVALID   a tensor is missing or has another shape or dtype: names file and tensor
+ *   WD_E_UNSUPPORTED               a shape that the operators cannot do, e.g. head_dim % 2 != 0 */
 WD_MUST_CHECK wd_status wd_model_open(wd_weights *w, const wd_model_config *c, const wd_model_opts *o,
                                       wd_ops *ops, wd_model **out, wd_err *err);
 void wd_model_close(wd_model *m); /* accepts NULL */
@@ -96,8 +96,9 @@ typedef struct wd_step {
     const wd_trace *trace;     /* NULL: none */
 } wd_step;
 
-/*   WD_E_INVALID     a token id outside the vocabulary, a negative position, a visual row outside the
- * features WD_E_LIMIT       the cache or the context is full WD_E_CANCELLED   *cancel became true */
+/*   WD_E_INVALID     a token id outside the vocabulary, a negative position, a visual row outside the features
+ *   WD_E_LIMIT       the cache or the context is full
+ *   WD_E_CANCELLED   *cancel became true */
 WD_MUST_CHECK wd_status wd_model_step(wd_model *m, const wd_step *s, wd_err *err);
 
 #endif

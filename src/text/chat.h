@@ -20,12 +20,11 @@
 #include "base/buf.h"
 
 typedef enum wd_chat_kind {
-    WD_CHAT_QWEN3, /* hybrid: enable_thinking decides                              "qwen3"               */
-    WD_CHAT_QWEN3_INSTRUCT_2507, /* no thinking "qwen3-instruct-2507" */
-    WD_CHAT_QWEN3_THINKING_2507, /* always thinks; the prompt opens the block "qwen3-thinking-2507" */
-    WD_CHAT_QWEN3_VL_INSTRUCT,   /* images and videos, no thinking; also VL Embedding, Reranker
-                                    "qwen3-vl-instruct"   */
-    WD_CHAT_QWEN3_VL_THINKING,   /* images and videos, always thinks   "qwen3-vl-thinking"   */
+    WD_CHAT_QWEN3,               /* "qwen3": hybrid, enable_thinking decides */
+    WD_CHAT_QWEN3_INSTRUCT_2507, /* "qwen3-instruct-2507": no thinking */
+    WD_CHAT_QWEN3_THINKING_2507, /* "qwen3-thinking-2507": always thinks; the prompt opens the block */
+    WD_CHAT_QWEN3_VL_INSTRUCT,   /* "qwen3-vl-instruct": images and videos; also VL Embedding and Reranker */
+    WD_CHAT_QWEN3_VL_THINKING,   /* "qwen3-vl-thinking": images and videos, always thinks */
     WD_CHAT_N_KIND
 } wd_chat_kind;
 
@@ -118,9 +117,10 @@ typedef struct wd_chat_text {
 
 /* Renders. Texts must be UTF-8: ill-formed parts become U+FFFD.
  *
- *   WD_E_INVALID   no messages; an image or video for a model without eyes; tool arguments or tools that are
- * no JSON of the right kind; media in a place where the format would drop them silently WD_E_LIMIT     JSON
- * nested too deeply WD_E_NOMEM     the arena is full
+ *   WD_E_INVALID   no messages; an image or video for a model without eyes; tool arguments or tools that are no JSON
+ *                  of the right kind; media in a place where the format would drop them silently
+ *   WD_E_LIMIT     JSON nested too deeply
+ *   WD_E_NOMEM     the arena is full
  */
 WD_MUST_CHECK wd_status wd_chat_render(wd_arena *a, const wd_chat *chat, wd_chat_text *out, wd_err *err);
 

@@ -39,8 +39,9 @@ typedef struct wd_prompt {
  * "<1.5 seconds>" (time_s with one decimal), vision_start, pads, vision_end. media may be NULL when the text
  * has none. end_anchor: append what the tokenizer's post-processor appends (embedding checkpoints).
  *
- *   WD_E_INVALID   the number of images or videos is not the text's, or a count is 0, or a time is not a
- * number WD_E_LIMIT     more than max_tokens ids (0: 2^31 - 1) WD_E_NOMEM     the arena is full
+ *   WD_E_INVALID   the number of images or videos is not the text's, or a count is 0, or a time is not a number
+ *   WD_E_LIMIT     more than max_tokens ids (0: 2^31 - 1)
+ *   WD_E_NOMEM     the arena is full
  */
 WD_MUST_CHECK wd_status wd_prompt_encode(wd_arena *a, const struct wd_tokenizer *tok,
                                          const wd_chat_text *text, const wd_prompt_media *media,

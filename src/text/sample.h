@@ -21,16 +21,16 @@ typedef struct wd_logit_bias {
 } wd_logit_bias;
 
 typedef struct wd_sample_opts {
-    float temperature; /* 0: greedy (then top_k, top_p, min_p and the seed do nothing)            default 1 */
-    int32_t top_k;     /* keep the k most likely; 0: all                                         default 0 */
-    float top_p;       /* keep the smallest set with at least this probability; 1: all           default 1 */
-    float min_p;       /* keep those with at least min_p times the best's probability; 0: all    default 0 */
-    float repetition_penalty; /* > 0: divides positive and multiplies negative logits, prompt and reply
+    float temperature; /* 0: greedy (then top_k, top_p, min_p and the seed do nothing)        default 1 */
+    int32_t top_k;     /* keep the k most likely; 0: all                                      default 0 */
+    float top_p;       /* keep the smallest set with at least this probability; 1: all        default 1 */
+    float min_p;       /* keep those with min_p times the best's probability or more; 0: all  default 0 */
+    float repetition_penalty; /* > 0: divides positive, multiplies negative logits of prompt and reply
                                  default 1 */
-    float frequency_penalty; /* times the count in the reply, subtracted                               default
-                                0 */
-    float presence_penalty;  /* subtracted once from every id in the reply                             default
-                                0 */
+    float
+        frequency_penalty; /* times the count in the reply, subtracted                            default 0 */
+    float
+        presence_penalty; /* subtracted once from every id in the reply                          default 0 */
     const wd_logit_bias *bias; /* [n_bias]; copied at creation */
     uint32_t n_bias;
     uint64_t seed; /* see wd_rand_os_seed for requests that name none */

@@ -1,7 +1,6 @@
 /* The tokenizer of a checkpoint: tokenizer.json of the byte-level BPE kind, as Qwen publishes it.
  *
- * Read: model BPE over the byte alphabet with any vocabulary that holds all 256 bytes, merges written "a b"
- * or
+ * Read: model BPE over the byte alphabet with any vocabulary that holds all 256 bytes, merges written "a b" or
  * ["a", "b"], added tokens, normalizer NFC or null, the Qwen split pattern followed by ByteLevel, a
  * TemplateProcessing post-processor (embedding checkpoints append <|endoftext|> with it). Any other kind of
  * normalizer, pre-tokenizer, decoder or post-processor is WD_E_UNSUPPORTED with a sentence that names it.
