@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "check.h"
 
 enum { F32, F16, BF16 };
@@ -47,12 +48,14 @@ static void fill(wd_check *c, int type, void *p, size_t n)
         wd_check_fill_bf16(c, p, n);
 }
 
-/* Weights may lie at an odd address of a mapped file; f32 operands of ours never do. */
-static void *operand(wd_check *c, int type, size_t n)
+/* odd: one byte off, as weights may lie in a mapped file. */
+static void *operand(wd_check *c, int type, size_t n, bool odd)
 {
-    const size_t odd = type != F32 && c->low && !c->bench ? 1 : 0;
     char *p = wd_check_bytes(c, n * size_of(type) + odd);
-    fill(c, type, p + odd, n);
+    float *aligned = WD_ALLOC_N(float, n);
+    fill(c, type, aligned, n);
+    memcpy(p + odd, aligned, n * size_of(type));
+    wd_free(aligned);
     return p + odd;
 }
 
@@ -116,9 +119,10 @@ static void check_product(wd_check *c, const product *p)
         const size_t pad = s % 3, x_stride = n_in + pad, w_stride = (p->dot ? n_in : n_out) + pad;
         const size_t y_stride = n_out + pad, n_y = (n - 1) * y_stride + n_out;
         const int x_type = is_packed(p) ? F32 : p->x_type;
-        const wd_mm m = { .x = operand(c, x_type, (n - 1) * x_stride + n_in),
+        const wd_mm m = { .x = operand(c, x_type, (n - 1) * x_stride + n_in, false),
                           .w = operand(c, p->w_type,
-                                       ((p->dot ? n_out : n_in) - 1) * w_stride + (p->dot ? n_in : n_out)),
+                                       ((p->dot ? n_out : n_in) - 1) * w_stride + (p->dot ? n_in : n_out),
+                                       c->low),
                           .x_stride = x_stride,
                           .w_stride = w_stride,
                           .y_stride = y_stride,
@@ -160,9 +164,9 @@ static void bench_product(wd_check *c, const product *p)
         c->dut->dot_pack(packed, n_in, x, n_in, n, n_in);
         const wd_mm m = { .y = y,
                           .y_stride = n_out,
-                          .x = is_packed(p) ? packed : operand(c, p->x_type, n * n_in),
+                          .x = is_packed(p) ? packed : operand(c, p->x_type, n * n_in, false),
                           .x_stride = n_in,
-                          .w = operand(c, p->w_type, n_out * n_in),
+                          .w = operand(c, p->w_type, n_out * n_in, false),
                           .w_stride = p->dot ? n_in : n_out,
                           .n = n,
                           .n_out = n_out,
