@@ -145,7 +145,7 @@ void wd_check_near(wd_check *c, const float *want, const float *got, const float
 {
     for (size_t i = 0; i < n; i++) {
         const double size = fmax(fabs((double)want[i]), scale ? fabs((double)scale[i]) : 0);
-        if (!(fabs((double)got[i] - want[i]) <= limit * size + 1e-38)) {
+        if (!(fabs((double)got[i] - want[i]) <= limit * size + 1.5e-38)) {
             wd_check_fail(c, "element %zu is %.9g, wanted %.9g", i, (double)got[i], (double)want[i]);
             return;
         }

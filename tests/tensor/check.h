@@ -45,7 +45,7 @@ void wd_check_fill_bf16(wd_check *c, void *p, size_t n);
 void wd_check_fill_f16(wd_check *c, void *p, size_t n);
 
 void wd_check_nmse(wd_check *c, const float *want, const float *got, size_t n, double limit);
-/* |got - want| <= limit * max(|want|, |scale|) + 1e-38 at every element. */
+/* |got - want| <= limit * max(|want|, |scale|) + 1.5e-38 at every element. */
 void wd_check_near(wd_check *c, const float *want, const float *got, const float *scale, size_t n,
                    double limit);
 void wd_check_same(wd_check *c, const char *what, const void *want, const void *got, size_t bytes);

@@ -108,9 +108,9 @@ static void check_product(wd_check *c, const product *p)
     /* n, n_out, n_in: tails of every loop, more than one chunk of inputs, one of everything */
     static const struct {
         size_t n, n_out, n_in;
-    } sizes[] = { { 1, 1, 1 },     { 1, 16, 32 },   { 2, 3, 7 },    { 3, 20, 33 },
-                  { 5, 5, 15 },    { 7, 9, 72 },    { 13, 31, 65 }, { 48, 64, 128 },
-                  { 1, 67, 2080 }, { 11, 8, 4101 }, { 6, 80, 20 },  { 4, 4, 1024 } };
+    } sizes[] = { { 1, 1, 1 },   { 1, 16, 32 },  { 2, 3, 7 },     { 3, 20, 33 },   { 5, 5, 15 },
+                  { 7, 9, 72 },  { 13, 31, 65 }, { 48, 64, 128 }, { 1, 67, 2080 }, { 11, 8, 4101 },
+                  { 6, 80, 20 }, { 4, 4, 1024 }, { 27, 37, 70 } };
 
     for (size_t s = 0; s < WD_COUNT(sizes); s++) {
         const size_t n = sizes[s].n, n_out = sizes[s].n_out, n_in = sizes[s].n_in;

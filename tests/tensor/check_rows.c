@@ -219,7 +219,7 @@ static void check_silu_mul(wd_check *c)
             scale[k] = gate[k] * up[k];
         c->ref->silu_mul(want, gate, up, n);
         c->dut->silu_mul(got, gate, up, n);
-        wd_check_near(c, want, got, scale, n, 2e-6);
+        wd_check_near(c, want, got, scale, n, 5e-7);
         c->dut->silu_mul(gate, gate, up, n);
         wd_check_same(c, "in place", got, gate, n * sizeof *got);
         wd_check_bench(c, 12 * n, n, c->dut->silu_mul(got, gate, up, n));
@@ -243,7 +243,7 @@ static void check_act(wd_check *c, size_t slot, const char *name)
         memcpy(got, x, n * sizeof *x);
         ref(want, n);
         dut(got, n);
-        wd_check_near(c, want, got, x, n, 2e-6);
+        wd_check_near(c, want, got, x, n, 5e-7);
         if (n > 1) {
             memcpy(want, x, n * sizeof *x);
             dut(want + 1, 1);
@@ -308,7 +308,8 @@ static void check_softmax_step(wd_check *c)
             c->dut->softmax_step(s[1], stride, n_key, m[1], l[1], acc[1], dim, ROWS);
             c->dut->softmax_step(s[2] + 2 * stride, stride, n_key, m[2] + 2, l[2] + 2, acc[2] + 2 * dim, dim,
                                  1);
-            wd_check_nmse(c, s[0], s[1], n_s, 1e-12);
+            wd_check_near(c, s[0], s[1], NULL, n_s, 1e-5); /* exponents down to -87, rounded once */
+            wd_check_nmse(c, s[0], s[1], n_s, 1e-13);
             wd_check_nmse(c, l[0], l[1], ROWS, 1e-12);
             wd_check_nmse(c, acc[0], acc[1], ROWS * dim, 1e-12);
             wd_check_same(c, "maximum", m[0], m[1], ROWS * sizeof **m);

@@ -146,8 +146,10 @@ static void softmax_step(float *s, size_t s_stride, size_t n_key, float *m, floa
             put(s, j, n_key, e);
         }
         const __m256 correction = exp_ps(_mm256_sub_ps(before, max));
-        for (size_t i = 0; i < dim; i += 8)
-            put(acc, i, dim, _mm256_mul_ps(get(acc, i, dim), correction));
+        if (m[r] != _mm256_cvtss_f32(max)) { /* else the factor is 1: the same bits, and the common case */
+            for (size_t i = 0; i < dim; i += 8)
+                put(acc, i, dim, _mm256_mul_ps(get(acc, i, dim), correction));
+        }
         l[r] = l[r] * _mm256_cvtss_f32(correction) + sum1(sum);
         m[r] = _mm256_cvtss_f32(max);
     }

@@ -3,28 +3,41 @@
 
 #include <math.h>
 
-/* A loop over n floats in vectors of 16; the last one is masked. */
-#define FOR_LANES(i, n, mask)            \
-    for (size_t i = 0; i < (n); i += 16) \
-        for (__mmask16 mask = first_lanes(WD_MIN((n)-i, (size_t)16)), once = 1; once; once = 0)
+/* Elements i .. of an array of n floats: sixteen, or those that are left, with zeros behind. */
+static WD_ALWAYS_INLINE __m512 get(const float *p, size_t i, size_t n)
+{
+    return n - i >= 16 ? _mm512_loadu_ps(p + i) : _mm512_maskz_loadu_ps(first_lanes(n - i), p + i);
+}
+
+static WD_ALWAYS_INLINE void put(float *p, size_t i, size_t n, __m512 v)
+{
+    if (n - i >= 16)
+        _mm512_storeu_ps(p + i, v);
+    else
+        _mm512_mask_storeu_ps(p + i, first_lanes(n - i), v);
+}
+
+/* v where there are elements, 0 behind the last. */
+static WD_ALWAYS_INLINE __m512 keep(size_t i, size_t n, __m512 v)
+{
+    return n - i >= 16 ? v : _mm512_maskz_mov_ps(first_lanes(n - i), v);
+}
 
 static void rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t dim, float eps)
 {
     for (size_t r = 0; r < rows; r++, x += dim, y += dim) {
-        __m512 sum[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
-                          _mm512_setzero_ps() };
-        FOR_LANES(i, dim, mask)
-        {
-            const __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
-            sum[i / 16 % 4] = _mm512_fmadd_ps(v, v, sum[i / 16 % 4]);
+        __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
+        for (size_t i = 0; i < dim; i += 32) {
+            const __m512 a = get(x, i, dim);
+            even = _mm512_fmadd_ps(a, a, even);
+            if (i + 16 < dim) {
+                const __m512 b = get(x, i + 16, dim);
+                odd = _mm512_fmadd_ps(b, b, odd);
+            }
         }
-        const __m512 total = _mm512_add_ps(_mm512_add_ps(sum[0], sum[2]), _mm512_add_ps(sum[1], sum[3]));
-        const __m512 inv = _mm512_set1_ps(1 / sqrtf(sum1(total) / (float)dim + eps));
-        FOR_LANES(i, dim, mask)
-        {
-            const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), inv);
-            _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, w + i)));
-        }
+        const __m512 inv = _mm512_set1_ps(1 / sqrtf(sum1(_mm512_add_ps(even, odd)) / (float)dim + eps));
+        for (size_t i = 0; i < dim; i += 16)
+            put(y, i, dim, _mm512_mul_ps(_mm512_mul_ps(get(x, i, dim), inv), get(w, i, dim)));
     }
 }
 
@@ -33,26 +46,21 @@ static void layernorm(float *y, const float *x, const float *w, const float *b, 
 {
     for (size_t r = 0; r < rows; r++, x += dim, y += dim) {
         __m512 sum = _mm512_setzero_ps(), rest = _mm512_setzero_ps(), square = _mm512_setzero_ps();
-        FOR_LANES(i, dim, mask)
-        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, x + i));
+        for (size_t i = 0; i < dim; i += 16)
+            sum = _mm512_add_ps(sum, get(x, i, dim));
         /* A mean in f32 is a little off when it is large; what is left over gives the rest of it. */
         const float n = (float)dim;
         const __m512 mean = _mm512_set1_ps(sum1(sum) / n);
-        FOR_LANES(i, dim, mask)
-        {
-            const __m512 v = _mm512_maskz_sub_ps(mask, _mm512_maskz_loadu_ps(mask, x + i), mean);
+        for (size_t i = 0; i < dim; i += 16) {
+            const __m512 v = keep(i, dim, _mm512_sub_ps(get(x, i, dim), mean));
             rest = _mm512_add_ps(rest, v);
             square = _mm512_fmadd_ps(v, v, square);
         }
         const float off = sum1(rest) / n, variance = sum1(square) / n - off * off;
         const __m512 shift = _mm512_set1_ps(off), inv = _mm512_set1_ps(1 / sqrtf(variance + eps));
-        FOR_LANES(i, dim, mask)
-        {
-            __m512 v = _mm512_sub_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), mean), shift);
-            v = _mm512_mul_ps(v, inv);
-            _mm512_mask_storeu_ps(
-                y + i, mask,
-                _mm512_fmadd_ps(v, _mm512_maskz_loadu_ps(mask, w + i), _mm512_maskz_loadu_ps(mask, b + i)));
+        for (size_t i = 0; i < dim; i += 16) {
+            const __m512 v = _mm512_mul_ps(_mm512_sub_ps(_mm512_sub_ps(get(x, i, dim), mean), shift), inv);
+            put(y, i, dim, _mm512_fmadd_ps(v, get(w, i, dim), get(b, i, dim)));
         }
     }
 }
@@ -61,14 +69,11 @@ static void rope(float *x, const float *cosine, const float *sine, size_t n_head
 {
     const size_t half = head_dim / 2;
     for (size_t h = 0; h < n_head; h++, x += head_dim) {
-        FOR_LANES(i, half, mask)
-        {
-            const __m512 a = _mm512_maskz_loadu_ps(mask, x + i),
-                         b = _mm512_maskz_loadu_ps(mask, x + half + i);
-            const __m512 c = _mm512_maskz_loadu_ps(mask, cosine + i),
-                         s = _mm512_maskz_loadu_ps(mask, sine + i);
-            _mm512_mask_storeu_ps(x + i, mask, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
-            _mm512_mask_storeu_ps(x + half + i, mask, _mm512_fmadd_ps(b, c, _mm512_mul_ps(a, s)));
+        for (size_t i = 0; i < half; i += 16) {
+            const __m512 a = get(x, i, half), b = get(x + half, i, half);
+            const __m512 c = get(cosine, i, half), s = get(sine, i, half);
+            put(x, i, half, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
+            put(x + half, i, half, _mm512_fmadd_ps(b, c, _mm512_mul_ps(a, s)));
         }
     }
 }
@@ -82,19 +87,17 @@ static __m512 gate_ps(__m512 z, __m512 u)
 
 static void silu_mul(float *y, const float *gate, const float *up, size_t n)
 {
-    FOR_LANES(i, n, mask)
-    {
-        const __m512 z = _mm512_maskz_loadu_ps(mask, gate + i);
-        _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(gate_ps(z, z), _mm512_maskz_loadu_ps(mask, up + i)));
+    for (size_t i = 0; i < n; i += 16) {
+        const __m512 z = get(gate, i, n);
+        put(y, i, n, _mm512_mul_ps(gate_ps(z, z), get(up, i, n)));
     }
 }
 
 static void silu(float *y, size_t n)
 {
-    FOR_LANES(i, n, mask)
-    {
-        const __m512 z = _mm512_maskz_loadu_ps(mask, y + i);
-        _mm512_mask_storeu_ps(y + i, mask, gate_ps(z, z));
+    for (size_t i = 0; i < n; i += 16) {
+        const __m512 z = get(y, i, n);
+        put(y, i, n, gate_ps(z, z));
     }
 }
 
@@ -103,42 +106,42 @@ static void gelu_tanh(float *y, size_t n)
 {
     const __m512 twice_c = _mm512_set1_ps(1.59576912f),
                  cubic = _mm512_set1_ps(0.0713548163f); /* times 0.044715 */
-    FOR_LANES(i, n, mask)
-    {
-        const __m512 z = _mm512_maskz_loadu_ps(mask, y + i);
-        const __m512 u = _mm512_mul_ps(z, _mm512_fmadd_ps(_mm512_mul_ps(z, z), cubic, twice_c));
-        _mm512_mask_storeu_ps(y + i, mask, gate_ps(z, u));
+    for (size_t i = 0; i < n; i += 16) {
+        const __m512 z = get(y, i, n);
+        put(y, i, n, gate_ps(z, _mm512_mul_ps(z, _mm512_fmadd_ps(_mm512_mul_ps(z, z), cubic, twice_c))));
     }
 }
 
 static void add_scaled(float *y, const float *x, float a, size_t n)
 {
     const __m512 factor = _mm512_set1_ps(a);
-    FOR_LANES(i, n, mask)
-    {
-        const __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
-        _mm512_mask_storeu_ps(y + i, mask, _mm512_fmadd_ps(factor, v, _mm512_maskz_loadu_ps(mask, y + i)));
-    }
+    for (size_t i = 0; i < n; i += 16)
+        put(y, i, n, _mm512_fmadd_ps(factor, get(x, i, n), get(y, i, n)));
 }
 
 static void softmax_step(float *s, size_t s_stride, size_t n_key, float *m, float *l, float *acc, size_t dim,
                          size_t n)
 {
-    const __m512 lowest = _mm512_set1_ps(-INFINITY);
     for (size_t r = 0; r < n; r++, s += s_stride, acc += dim) {
-        __m512 max = _mm512_set1_ps(m[r]), sum = _mm512_setzero_ps();
-        FOR_LANES(j, n_key, mask)
-        max = _mm512_max_ps(max, _mm512_mask_loadu_ps(lowest, mask, s + j));
-        max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
-        FOR_LANES(j, n_key, mask)
-        {
-            const __m512 e = exp_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, s + j), max));
-            sum = _mm512_mask_add_ps(sum, mask, sum, e);
-            _mm512_mask_storeu_ps(s + j, mask, e);
+        const __m512 before = _mm512_set1_ps(m[r]), lowest = _mm512_set1_ps(-INFINITY);
+        __m512 max = before, sum = _mm512_setzero_ps();
+        for (size_t j = 0; j < n_key; j += 16) {
+            __m512 v = get(s, j, n_key);
+            if (n_key - j < 16)
+                v = _mm512_mask_mov_ps(lowest, first_lanes(n_key - j), v);
+            max = _mm512_max_ps(max, v);
         }
-        const __m512 correction = exp_ps(_mm512_sub_ps(_mm512_set1_ps(m[r]), max));
-        FOR_LANES(i, dim, mask)
-        _mm512_mask_storeu_ps(acc + i, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, acc + i), correction));
+        max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
+        for (size_t j = 0; j < n_key; j += 16) {
+            const __m512 e = keep(j, n_key, exp_ps(_mm512_sub_ps(get(s, j, n_key), max)));
+            sum = _mm512_add_ps(sum, e);
+            put(s, j, n_key, e);
+        }
+        const __m512 correction = exp_ps(_mm512_sub_ps(before, max));
+        if (m[r] != _mm512_cvtss_f32(max)) { /* else the factor is 1: the same bits, and the common case */
+            for (size_t i = 0; i < dim; i += 16)
+                put(acc, i, dim, _mm512_mul_ps(get(acc, i, dim), correction));
+        }
         l[r] = l[r] * _mm512_cvtss_f32(correction) + sum1(sum);
         m[r] = _mm512_cvtss_f32(max);
     }
