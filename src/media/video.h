@@ -39,7 +39,7 @@ typedef struct wd_video_info {
 } wd_video_info;
 
 typedef struct wd_video_limits {
-    uint32_t total_s;            /* seconds for one pass            default 1800 */
+    uint32_t total_s;          /* seconds for one pass            default 1800 */
     const atomic_bool *cancel; /* polled; NULL: never             default NULL */
 } wd_video_limits;
 #define WD_VIDEO_LIMITS_DEFAULT ((wd_video_limits){ .total_s = 1800 })
