@@ -115,6 +115,82 @@ static void a_picture_and_a_question_give_the_reference_s_tokens(void **state)
     gold_close(want);
 }
 
+/* ---- a clip ---- */
+
+enum { CLIP_FRAMES = 41, CLIP_W = 96, CLIP_H = 64 };
+
+/* Frame t of the clip that tools/golden/video.py makes. */
+static void draw_frame(wd_image *im, uint64_t t)
+{
+    for (uint32_t i = 0; i < CLIP_W * CLIP_H * 3; i++) {
+        uint32_t x = i + (uint32_t)t * 1000003u;
+        x ^= x >> 16;
+        x *= 0x85ebca6bu;
+        x ^= x >> 13;
+        x *= 0xc2b2ae35u;
+        x ^= x >> 16;
+        im->rgb[i] = (uint8_t)(x >> 24);
+    }
+}
+
+typedef struct clip {
+    gold_tensor chosen; /* the reference's frames */
+    size_t n_asked;
+} clip;
+
+static wd_status clip_frames(void *self, const uint64_t *index, uint32_t n,
+                             wd_status (*on_frame)(void *ctx, uint32_t i, const wd_image *frame, wd_err *err),
+                             void *ctx, wd_err *err)
+{
+    clip *c = self;
+    wd_image im = { 0 };
+    WD_TRY(wd_image_init(&im, CLIP_W, CLIP_H, err));
+    wd_status st = WD_OK;
+    for (uint32_t i = 0; i < n && !st; i++) {
+        assert_true(c->n_asked < c->chosen.n);
+        assert_int_equal(index[i], c->chosen.i[c->n_asked++]);
+        draw_frame(&im, index[i]);
+        st = on_frame(ctx, i, &im, err);
+    }
+    wd_image_free(&im);
+    return st;
+}
+
+static void a_clip_and_a_question_give_the_reference_s_tokens(void **state)
+{
+    (void)state;
+    gold *want = gold_open("vl-video");
+    whole w;
+    whole_open(&w, "vl-dense-f32");
+    clip c = { .chosen = gold_get(want, "video", "frames") };
+    const wd_video_source source = { .n_frame = CLIP_FRAMES,
+                                     .fps = 12.5,
+                                     .width = CLIP_W,
+                                     .height = CLIP_H,
+                                     .frames = clip_frames,
+                                     .self = &c };
+    const wd_part user[] = { { .kind = WD_PART_VIDEO },
+                             { .kind = WD_PART_TEXT, .text = WD_SPAN_LIT("What does the video show?") } };
+    const wd_message message = { .role = WD_ROLE_USER, .part = user, .n_part = 2, .is_list = true };
+    wd_generate rq = { .chat = { .message = &message, .n_message = 1 },
+                       .media = { .video = &source, .n_video = 1 },
+                       .sample = WD_SAMPLE_OPTS_DEFAULT,
+                       .max_tokens = 64,
+                       .ignore_stop_ids = true };
+    rq.sample.temperature = 0;
+    wd_generated out;
+    assert_ok(w.engine->generate(w.engine->self, w.arena, &rq, &out, &err));
+    const gold_tensor ids = gold_get(want, "video", "ids"), greedy = gold_get(want, "video", "greedy");
+    assert_int_equal(c.n_asked, c.chosen.n);
+    assert_int_equal(out.n_prompt, ids.n); /* timestamps, groups and places */
+    assert_memory_equal(out.prompt_id, ids.i, ids.n * sizeof(uint32_t));
+    assert_int_equal(out.n_id, greedy.n);
+    assert_memory_equal(out.id, greedy.i, greedy.n * sizeof(uint32_t));
+    wd_parsed_free(&out.reply);
+    whole_close(&w);
+    gold_close(want);
+}
+
 static void greedy_tokens_of(whole *w, const wd_image *im, uint32_t *id)
 {
     const wd_part user = { .kind = WD_PART_IMAGE };
@@ -208,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pixel_rows_of_a_png_equal_the_reference),
         cmocka_unit_test(a_picture_and_a_question_give_the_reference_s_tokens),
+        cmocka_unit_test(a_clip_and_a_question_give_the_reference_s_tokens),
         cmocka_unit_test(another_picture_of_the_same_size_is_not_taken_from_the_cache),
         cmocka_unit_test(texts_are_embedded_as_the_reference_does),
         cmocka_unit_test(a_pair_is_ranked_as_the_reference_does),

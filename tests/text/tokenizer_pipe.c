@@ -30,7 +30,7 @@ static double cpu_s(void)
 
 static void read_all(wd_buf *in)
 {
-    char block[1 << 14];
+    char block[1 << 11];
     size_t n;
 
     in->max = IN_MAX;

@@ -32,15 +32,20 @@ IMG, VID, VS, VE = (shapes.IDS[k] for k in ("image_token_id", "video_token_id", 
                                             "vision_end_token_id"))
 
 
-def pixels(n_rows, seed):
-    """[n_rows, 1536] in steps of 1/32 from -4 to 3.97: a 32-bit integer hash of the element's index."""
-    x = np.arange(n_rows * 1536, dtype=np.uint64) + np.uint64(seed) * np.uint64(1000003)
-    x = (x & 0xffffffff).astype(np.uint32)
+def mix(x):
+    """MurmurHash3's finaliser on an array of uint32."""
     x ^= x >> 16
     x *= np.uint32(0x85ebca6b)
     x ^= x >> 13
     x *= np.uint32(0xc2b2ae35)
     x ^= x >> 16
+    return x
+
+
+def pixels(n_rows, seed):
+    """[n_rows, 1536] in steps of 1/32 from -4 to 3.97: a hash of the element's index."""
+    x = np.arange(n_rows * 1536, dtype=np.uint64) + np.uint64(seed) * np.uint64(1000003)
+    x = mix((x & 0xffffffff).astype(np.uint32))
     return torch.from_numpy(((x >> 24).astype(np.int32) - 128).astype(np.float32) / 32).view(n_rows, 1536)
 
 
