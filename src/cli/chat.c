@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/clock.h"
 #include "base/rand.h"
 #include "cli/inputs.h"
 #include "cli/runtime.h"
@@ -64,6 +64,7 @@ typedef struct session {
     wd_span *stops;
     wd_logit_bias *bias;
     json_t *tools;
+    double decode_s; /* pictures and videos opened, before the first question */
 } session;
 
 static wd_status no_memory(wd_err *err)
@@ -167,6 +168,7 @@ static wd_status reply(session *s, wd_err *err)
     wd_status st = s->engine->generate(s->engine->self, a, &s->rq, &g, err);
     wd_show_end(&s->show);
     if (!st) {
+        g.timings.preprocess_s += s->decode_s;
         if (s->o->json)
             st = wd_show_json(&g, &s->rq, s->rt, err);
         else
@@ -225,7 +227,9 @@ static wd_status converse_or_answer(session *s, const wd_opt_list *rest, wd_err 
 {
     const options *o = s->o;
     wd_inputs in = { 0 };
+    const double start = wd_clock_s();
     WD_TRY(wd_inputs_open(s->cli, &o->image, &o->video, o->window, (uint32_t)o->slices, &in, err));
+    s->decode_s = wd_clock_s() - start;
     s->rq.media = in.media;
     s->message = WD_NEW_N(s->cli->arena, wd_message, TURNS_MAX * 2 + 1);
     if (!s->message)

@@ -31,7 +31,7 @@ wd_image_kind wd_image_kind_of(wd_span head);
 const char *wd_image_kind_name(wd_image_kind k); /* "JPEG"; "unknown" */
 
 typedef struct wd_image_opts {
-    bool keep_orientation;       /* default false: apply it        */
+    bool keep_orientation;     /* default false: apply it        */
     const atomic_bool *cancel; /* default NULL: never cancelled  */
 } wd_image_opts;
 
