@@ -129,22 +129,28 @@ static wd_status add_object(wd_study *s, const wd_dicom *d, const wd_study__sour
     return WD_OK;
 }
 
-/* What a failure to read one object means for the study: it is counted, unless it says something about us. */
+/* What a failure to read one object means for the study: it is counted, unless it says something about us, or the
+ * object was named by itself. */
 static wd_status judge(wd_study *s, wd_status st, bool named, const wd_err *why, wd_err *err)
 {
-    const bool ours = st == WD_E_CANCELLED || st == WD_E_NOMEM || st == WD_E_INTERNAL || st == WD_E_IO;
-    if (st == WD_E_UNSUPPORTED && !named) {
-        s->counts.n_not_dicom++;
-        return WD_OK;
-    }
-    if (ours || named) {
+    if (named || st == WD_E_CANCELLED || st == WD_E_NOMEM || st == WD_E_INTERNAL || st == WD_E_IO) {
         if (err)
             *err = *why;
         return st;
     }
-    if (s->counts.n_broken++ == 0)
+    if (st == WD_E_UNSUPPORTED) /* headers are read of every DICOM object: it is none */
+        s->counts.n_not_dicom++;
+    else if (s->counts.n_broken++ == 0)
         memcpy(s->counts.first_broken, why->text, sizeof s->counts.first_broken);
     return WD_OK;
+}
+
+static wd_span head_of(const wd_dicom_source *from, uint8_t room[16])
+{
+    if (from->fd < 0)
+        return wd_span_sub(from->bytes, 0, 16);
+    const ssize_t n = pread(from->fd, room, 16, 0);
+    return wd_span_of(room, n > 0 ? (size_t)n : 0);
 }
 
 static wd_status read_header(wd_study *s, const wd_dicom_source *from, const wd_study__source *src,
@@ -153,12 +159,19 @@ static wd_status read_header(wd_study *s, const wd_dicom_source *from, const wd_
     const wd_dicom_want want = { .cancel = s->opts.cancel };
     wd_dicom *d = NULL;
     wd_err why = { 0 };
+    uint8_t room[16];
+    bool is_picture = false;
 
     s->counts.n_file++;
     wd_status st = wd_dicom_read(from, &want, &d, &why);
-    st = st == WD_OK ? add_object(s, d, src, err) : judge(s, st, named, &why, err);
-    wd_dicom_close(d);
-    return st;
+    if (st == WD_OK) {
+        st = add_object(s, d, src, err);
+        wd_dicom_close(d);
+        return st;
+    }
+    if (st == WD_E_UNSUPPORTED)
+        WD_TRY(wd_study__keep_plain(s, src, head_of(from, room), &is_picture, err));
+    return judge(s, st, named && !is_picture, &why, err);
 }
 
 /* ---- files ---- */
@@ -485,6 +498,8 @@ static wd_status build(wd_study *s, const char *const *paths, size_t n, wd_err *
             s->opts.on_progress(s->opts.ctx, (uint32_t)i + 1, (uint32_t)n);
     }
     if (s->n_series == 0)
+        WD_TRY(wd_study__use_plain(s, err));
+    if (s->n_series == 0)
         return nothing_found(s, err);
     return put_in_order(s, err);
 }
@@ -515,6 +530,7 @@ void wd_study_close(wd_study *s)
         wd_buf_free(&s->series[i].slices);
     for (size_t i = 0; i < s->n_zip; i++)
         close(s->zips[i]);
+    wd_buf_free(&s->plain);
     wd_free(s->series);
     wd_free(s->zips);
     wd_map_destroy(s->by_uid);
@@ -545,14 +561,20 @@ const wd_slice *wd_study_slice(const wd_study *s, size_t series, size_t slice)
     return &wd_study__slices(&s->series[series])[slice].pub;
 }
 
+wd_status wd_study__unzip(const wd_study *s, const wd_study__source *src, wd_buf *out, wd_err *err)
+{
+    const wd_archive_limits l = zip_limits(s);
+    return wd_archive_entry(s->zips[src->zip], src->name, src->entry, &l, out, err);
+}
+
 static wd_status read_slice(const wd_study *s, const wd_study__slice *sl, const wd_dicom_want *want,
                             wd_dicom **out, wd_err *err)
 {
+    wd_buf bytes = { 0 };
+
     if (sl->src.zip < 0)
         return wd_dicom_read_file(sl->src.name, want, out, err);
-    wd_buf bytes = { 0 };
-    const wd_archive_limits l = zip_limits(s);
-    wd_status st = wd_archive_entry(s->zips[sl->src.zip], sl->src.name, sl->src.entry, &l, &bytes, err);
+    wd_status st = wd_study__unzip(s, &sl->src, &bytes, err);
     if (st == WD_OK) {
         const wd_dicom_source from = { .what = sl->src.name, .fd = -1, .bytes = wd_buf_view(&bytes) };
         st = wd_dicom_read(&from, want, out, err);
@@ -568,6 +590,8 @@ wd_status wd_study_load_slice(const wd_study *s, size_t series, size_t slice, wd
     if (!wd_study_slice(s, series, slice))
         return WD_FAIL(err, WD_E_INVALID, "%s: no slice %zu in series %zu", s->what, slice + 1, series + 1);
     const wd_study__slice *sl = &wd_study__slices(&s->series[series])[slice];
+    if (s->series[series].pub.is_plain)
+        return wd_study__load_plain(s, sl, out, err);
     const wd_dicom_want want = {
         .pixels = true, .first_frame = sl->pub.frame, .n_frame = 1, .cancel = s->opts.cancel
     };

@@ -1,7 +1,8 @@
 /* A study: the DICOM objects of a directory, a ZIP file or a list of files, as series of slices in order.
  *
  * wd_study_open reads headers only; pixels are decoded slice by slice and belong to the caller, so memory does not
- * grow with the study.
+ * grow with the study. Where there is no DICOM object at all but plain pictures (media/image.h), those are one series
+ * in the order of their names.
  *
  * A series holds the objects of one Series Instance UID in one Study Instance UID; its localizers are a series of
  * their own. Slices are sorted by orientation (in order of appearance), by Image Position projected on the normal
@@ -52,6 +53,7 @@ typedef struct wd_series {
     uint32_t n_orientation; /* different image planes; 1 in a plain stack */
     bool is_localizer;
     bool is_colour;
+    bool is_plain;     /* pictures, not DICOM: no modality, no geometry */
     bool by_position;  /* false: some slice has no position; instance numbers alone gave the order */
     double spacing_mm; /* median distance of neighbours along the normal; 0 when not by position */
     bool is_even;      /* no neighbour distance differs from spacing_mm by more than 10 % (none is missing) */
@@ -87,7 +89,7 @@ const wd_series *wd_study_series(const wd_study *s, size_t series);
 const wd_slice *wd_study_slice(const wd_study *s, size_t series, size_t slice);
 
 /* Header and pixels of one slice's frame (wd_dicom_pixels_at(d, 0)); draw it with wd_dicom_render(d, 0, ...).
- * Thread-safe. */
+ * Plain pictures come as RGB. Thread-safe. */
 WD_MUST_CHECK wd_status wd_study_load_slice(const wd_study *s, size_t series, size_t slice, wd_dicom **out,
                                             wd_err *err);
 

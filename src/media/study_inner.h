@@ -1,4 +1,4 @@
-/* The inside of a study: the study itself, its slices and where they come from. */
+/* The inside of a study: shared by DICOM (study.c) and plain pictures (study_plain.c). */
 #ifndef WD_MEDIA_STUDY_INNER_H
 #define WD_MEDIA_STUDY_INNER_H
 
@@ -38,11 +38,24 @@ struct wd_study {
     size_t n_series;
     int *zips;
     size_t n_zip;
+    wd_buf plain; /* wd_study__source []: pictures met so far */
 };
 
 static inline wd_study__slice *wd_study__slices(const wd_study__series *one)
 {
     return (wd_study__slice *)(void *)one->slices.p;
 }
+
+/* Remembers a file that is no DICOM if its first bytes are those of a picture; *kept says whether. */
+WD_MUST_CHECK wd_status wd_study__keep_plain(wd_study *s, const wd_study__source *src, wd_span head,
+                                             bool *kept, wd_err *err);
+/* No DICOM was found: makes a series of the pictures, if there are any. */
+WD_MUST_CHECK wd_status wd_study__use_plain(wd_study *s, wd_err *err);
+WD_MUST_CHECK wd_status wd_study__load_plain(const wd_study *s, const wd_study__slice *sl, wd_dicom **out,
+                                             wd_err *err);
+
+/* Appends an entry of one of the study's archives. */
+WD_MUST_CHECK wd_status wd_study__unzip(const wd_study *s, const wd_study__source *src, wd_buf *out,
+                                        wd_err *err);
 
 #endif
