@@ -198,8 +198,9 @@ static void softmax_step(float *s, size_t s_stride, size_t n_key, float *m, floa
         for (size_t j = 0; j < n_key; j++)
             top = fmaxl(top, s[r * s_stride + j]);
         for (size_t j = 0; j < n_key; j++) {
-            sum += expl(s[r * s_stride + j] - top);
-            s[r * s_stride + j] = (float)expl(s[r * s_stride + j] - top);
+            const float below = s[r * s_stride + j] - (float)top; /* a difference of f32 is f32 */
+            sum += expl(below);
+            s[r * s_stride + j] = (float)expl(below);
         }
         for (size_t i = 0; i < dim; i++)
             acc[r * dim + i] = (float)(acc[r * dim + i] * expl(m[r] - top));
