@@ -8,12 +8,12 @@
 /* Tile sizes: how much of a product one kernel call sees. Results do not depend on them, except WD_CPU_F8_K
  * and WD_CPU_KEYS, which are part of the order of summation. */
 enum {
-    WD_CPU_ROWS = 48,     /* rows of x; a multiple of the 16 of dot_pack's groups */
-    WD_CPU_OUTS = 64,     /* outputs */
-    WD_CPU_F8_K = 2048,   /* inputs of FP8 weights expanded at a time */
-    WD_CPU_F8_OUTS = 16,  /* outputs of FP8 weights expanded at a time */
-    WD_CPU_Q_ROWS = 64,   /* attention: query rows (token, head) */
-    WD_CPU_KEYS = 64,     /* attention: keys per softmax step, counted from the start of a page or segment */
+    WD_CPU_ROWS = 48,    /* rows of x; a multiple of the 16 of dot_pack's groups */
+    WD_CPU_OUTS = 64,    /* outputs */
+    WD_CPU_F8_K = 2048,  /* inputs of FP8 weights expanded at a time */
+    WD_CPU_F8_OUTS = 16, /* outputs of FP8 weights expanded at a time */
+    WD_CPU_Q_ROWS = 64,  /* attention: query rows (token, head) */
+    WD_CPU_KEYS = 64,    /* attention: keys per softmax step, counted from the start of a page or segment */
     WD_CPU_HEAD_MAX = WD_HEAD_DIM_MAX
 };
 
