@@ -4,10 +4,9 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/utf8.h"
@@ -263,10 +262,9 @@ static wd_status run(const wd_dicom_source *src, const wd_dicom_want *want, read
     wd_sandbox_limits limits = WD_SANDBOX_LIMITS_DEFAULT;
     uint64_t size = src->bytes.n;
 
-    if (src->fd >= 0) {
-        const off_t end = lseek(src->fd, 0, SEEK_END); /* the offset is nobody's: workers have their own */
-        size = end > 0 ? (uint64_t)end : 0;
-    }
+    struct stat file;
+    if (src->fd >= 0)
+        size = fstat(src->fd, &file) == 0 && file.st_size > 0 ? (uint64_t)file.st_size : 0;
     limits.memory_bytes = (size_t)(o.pixels ? MEMORY_PIXELS + size : MEMORY_HEADER) + (size_t)size;
     limits.message_bytes = ((size_t)WD_IMAGE_PIXELS_MAX + 16) * 4;
     if (src->fd >= 0)

@@ -217,6 +217,9 @@ wd_status wd_dicom_render(const wd_dicom *d, size_t i, const wd_window_choice *c
     if (i >= d->n_pixels)
         return WD_FAIL(err, WD_E_INVALID, "frame %zu was not decoded", i + 1);
     const wd_dicom_pixels *p = &d->pixels[i];
+    if (d->more.colour == WD_PHOTOMETRIC_OTHER && !d->info.is_float)
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "Photometric Interpretation %s is not one that Ward draws",
+                       *d->info.photometric_name ? d->info.photometric_name : "(none)");
     WD_TRY(wd_image_init(&im, p->cols, p->rows, err));
     if (p->value)
         st = draw_grey(d, p, choice ? choice : &usual, &im, &w, err);

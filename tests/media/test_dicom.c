@@ -308,6 +308,25 @@ static void colours_are_drawn_from_planes_palettes_and_chroma(void **state)
     wd_dicom_close(d);
 }
 
+static void unknown_colour_spaces_are_not_guessed(void **state)
+{
+    (void)state;
+    wd_buf b = { 0 };
+    wd_dicom *d = NULL;
+    wd_image im = { 0 };
+    const wd_dicom_want want = { .pixels = true };
+    assert_ok(wd_file_read(path_of("rgb_planar.dcm"), 1 << 20, &b, &err));
+    const size_t at = wd_span_find(wd_buf_view(&b), WD_SPAN_LIT("CS\4\0RGB "), 0);
+    assert_true(at != SIZE_MAX);
+    memcpy(b.p + at + 4, "HSV ", 4);
+    const wd_dicom_source src = { .what = "hsv", .fd = -1, .bytes = wd_buf_view(&b) };
+    assert_ok(wd_dicom_read(&src, &want, &d, &err));
+    assert_fails(wd_dicom_render(d, 0, NULL, &im, NULL, &err), WD_E_UNSUPPORTED,
+                 "Photometric Interpretation HSV");
+    wd_dicom_close(d);
+    wd_buf_free(&b);
+}
+
 static void texts_are_utf8_whatever_the_character_set(void **state)
 {
     (void)state;
@@ -542,6 +561,7 @@ int main(void)
         cmocka_unit_test(monochrome1_is_drawn_inverted),
         cmocka_unit_test(padding_is_black_and_does_not_stretch_the_range),
         cmocka_unit_test(colours_are_drawn_from_planes_palettes_and_chroma),
+        cmocka_unit_test(unknown_colour_spaces_are_not_guessed),
         cmocka_unit_test(texts_are_utf8_whatever_the_character_set),
         cmocka_unit_test(patients_are_only_compared),
         cmocka_unit_test(preamble_and_lengths_may_be_missing),
