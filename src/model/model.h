@@ -61,7 +61,11 @@ WD_MUST_CHECK wd_status wd_features_init(wd_features *f, size_t n_row, size_t n_
 void wd_features_free(wd_features *f); /* accepts {0}, becomes {0} */
 
 typedef struct wd_see {
-    const float *patches; /* [sum of t * h * w][3 * temporal_patch_size * patch_size^2], spec section 5.1 */
+    /* Rows of pixels [sum of t * h * w][3 * temporal_patch_size * patch_size^2], spec section 5.1: all of them, or made
+     * on demand, so that a large image's are never in memory together: fill writes rows first .. first + n - 1. */
+    const float *patches; /* NULL: fill */
+    void (*fill)(void *self, size_t first, size_t n, float *out);
+    void *fill_self;
     const uint32_t (*grid)[3]; /* [n_grid] t, h, w in patches; h and w even; an image has t = 1 */
     size_t n_grid;
     const atomic_bool *cancel;                 /* looked at between blocks; NULL: never */

@@ -305,6 +305,20 @@ static void text_models_refuse_pictures(void **state)
     rig_close(&r);
 }
 
+static void a_processor_that_cuts_other_patches_is_refused(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, "vl-dense", 0);
+    wd_local_opts o = { .model = r.model, .tokenizer = r.tok, .chat_kind = WD_CHAT_QWEN3_VL_INSTRUCT };
+    wd_vision_processor_defaults(&o.processor);
+    o.processor.image.patch_size = 32;
+    wd_engine *e;
+    assert_fails(wd_local_create(&o, &e, &err), WD_E_INVALID, "patches of 2 x 32 x 32 merged by 2");
+    assert_null(e);
+    rig_close(&r);
+}
+
 static void a_pair_scores_the_same_alone_and_after_others(void **state)
 {
     (void)state;
@@ -377,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_prompt_beyond_the_context_is_refused_and_a_reply_ends_at_it),
         cmocka_unit_test(a_stop_string_ends_the_reply_before_it),
         cmocka_unit_test(text_models_refuse_pictures),
+        cmocka_unit_test(a_processor_that_cuts_other_patches_is_refused),
         cmocka_unit_test(a_pair_scores_the_same_alone_and_after_others),
         cmocka_unit_test(an_embedding_has_length_one_at_every_size),
     };

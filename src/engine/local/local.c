@@ -48,6 +48,22 @@ static wd_sample_opts recommended(const wd_model_config *c)
     return s;
 }
 
+/* Pixels are cut for this tower: rows of another length would be read past their end. */
+static wd_status check_processor(const wd_vision_processor *p, const wd_vision_config *v, wd_err *err)
+{
+    const wd_pixel_format *const f[] = { &p->image, &p->video };
+    for (size_t i = 0; i < WD_COUNT(f); i++)
+        if (f[i]->patch_size != v->patch_size || f[i]->temporal_patch_size != v->temporal_patch_size ||
+            f[i]->merge_size != v->merge_size)
+            return WD_FAIL(
+                err, WD_E_INVALID,
+                "%s: patches of %u x %u x %u merged by %u, the model's config.json says %u x %u x %u by %u",
+                i ? "video_preprocessor_config.json" : "preprocessor_config.json", f[i]->temporal_patch_size,
+                f[i]->patch_size, f[i]->patch_size, f[i]->merge_size, v->temporal_patch_size, v->patch_size,
+                v->patch_size, v->merge_size);
+    return WD_OK;
+}
+
 static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
 {
     e->o = *o;
@@ -55,6 +71,8 @@ static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
     e->context = o->context && o->context < e->cfg->text.max_pos ? o->context : e->cfg->text.max_pos;
     const wd_text_config *t = &e->cfg->text;
 
+    if (e->cfg->has_vision)
+        WD_TRY(check_processor(&o->processor, &e->cfg->vision, err));
     wd_kv_opts kv = wd_model_kv_opts(o->model);
     kv.max_len = e->context;
     if (o->f32_kv)

@@ -64,17 +64,25 @@ static void tower_progress(void *self, double done)
                        r->all);
 }
 
+typedef struct group_rows {
+    const wd_visual *v;
+    size_t first; /* row of the visual where the group begins */
+} group_rows;
+
+static void fill_rows(void *self, size_t first, size_t n, float *out)
+{
+    const group_rows *g = self;
+    wd_visual_fill(g->v, g->first + first, n, out);
+}
+
 /* Runs the tower over one temporal group and puts its rows at row `at` of all. */
 static wd_status see_group(wd_local *e, const wd_visual *v, uint32_t group, tower_run *run, size_t at,
                            wd_features *all, wd_err *err)
 {
-    const size_t rows = wd_visual_group_rows(v), row_len = wd_patch_row_len(&v->format);
-    float *patches = wd_alloc_aligned(rows * row_len, sizeof *patches);
-    if (!patches)
-        return WD_FAIL(err, WD_E_NOMEM, "image: no memory for %zu patches", rows);
-    wd_visual_fill(v, rows * group, rows, patches);
+    group_rows source = { v, wd_visual_group_rows(v) * group };
     const uint32_t grid[1][3] = { { 1, v->grid[1], v->grid[2] } };
-    const wd_see in = { .patches = patches,
+    const wd_see in = { .fill = fill_rows,
+                        .fill_self = &source,
                         .grid = grid,
                         .n_grid = 1,
                         .cancel = run->watch->cancel,
@@ -82,7 +90,6 @@ static wd_status see_group(wd_local *e, const wd_visual *v, uint32_t group, towe
                         .progress_self = run };
     wd_features f = { 0 };
     const wd_status st = wd_model_see(e->o.model, &in, &f, err);
-    wd_free(patches);
     if (!st) {
         const size_t bytes = f.n_row * f.n_embd * sizeof(float), to = at * f.n_embd;
         memcpy(all->main + to, f.main, bytes);

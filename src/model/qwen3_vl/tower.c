@@ -113,7 +113,7 @@ static wd_status take_workspace(tower_run *r, size_t rows, wd_err *err)
         { &r->cos, rows, half },
         { &r->sin, rows, half },
         { &r->norm, BLOCK_ROWS, c->n_embd },
-        { &r->hidden, BLOCK_ROWS, WD_MAX(c->n_ff, c->n_embd) },
+        { &r->hidden, BLOCK_ROWS, WD_MAX(WD_MAX(c->n_ff, c->n_embd), r->m->tower->patch.w.dim[1]) },
         { &r->corner, 4, c->n_embd },
     };
     size_t total = 0, at = 0;
@@ -162,8 +162,16 @@ static void enter(tower_run *r)
     const wd_vision_config *c = r->c;
     const wd_rope *rope = &r->m->tower->rope;
     const size_t n_embd = c->n_embd, half = n_embd / c->n_head / 2, n_in = r->m->tower->patch.w.dim[1];
-    wd_linear__apply(r->m, &r->m->tower->patch, r->x, r->in->patches + r->n_done * n_in, NULL, r->n, n_in,
-                     n_embd, WD_ACT_NONE);
+    for (size_t i = 0, rows; i < r->n; i += rows) {
+        rows = WD_MIN(r->n - i, (size_t)BLOCK_ROWS);
+        const float *patches = r->hidden;
+        if (r->in->patches)
+            patches = r->in->patches + (r->n_done + i) * n_in;
+        else
+            r->in->fill(r->in->fill_self, r->n_done + i, rows, r->hidden);
+        wd_linear__apply(r->m, &r->m->tower->patch, r->x + i * n_embd, patches, NULL, rows, n_in, n_embd,
+                         WD_ACT_NONE);
+    }
     wd_trace__rows(r->in->trace, "patch_embed", r->n, n_embd, r->x);
 
     for (size_t s = 0; s < r->n_seg; s++) {
