@@ -61,7 +61,7 @@ WD_MUST_CHECK bool wd_sandbox__lock_down(uint64_t memory_bytes);
 
 /* False under a sanitizer or valgrind: RLIMIT_AS is not set there. */
 bool wd_sandbox__memory_is_limited(void);
-/* False under valgrind, which would be killed by our filter for its own system calls. */
+/* False under valgrind, where nothing is locked: it makes system calls of its own in the worker. For debugging. */
 bool wd_sandbox__calls_are_filtered(void);
 
 /* Runs a decoder in this process, without any protection: for fuzzing and failure injection only. */
