@@ -52,78 +52,69 @@ static void keep(wd_local *e, size_t n)
         e->n_seen--;
 }
 
-typedef struct tower_run {
+/* Visual places that the tower has to see, as one run of patch rows. */
+typedef struct sight {
+    const wd_local_prompt *p;
+    const wd_prompt_place *place; /* [n] */
+    size_t n;
     const wd_watch *watch;
-    size_t before, part, all; /* visual tokens: done, of this call, in all */
-} tower_run;
+    size_t n_token;
+} sight;
 
 static void tower_progress(void *self, double done)
 {
-    const tower_run *r = self;
-    r->watch->progress(r->watch->self, WD_STAGE_VISION, r->before + (uint64_t)((double)r->part * done),
-                       r->all);
+    const sight *s = self;
+    s->watch->progress(s->watch->self, WD_STAGE_VISION, (uint64_t)((double)s->n_token * done), s->n_token);
 }
 
-typedef struct group_rows {
-    const wd_visual *v;
-    size_t first; /* row of the visual where the group begins */
-} group_rows;
-
+/* Rows first .. first + n - 1 of all places' patches, which follow each other. */
 static void fill_rows(void *self, size_t first, size_t n, float *out)
 {
-    const group_rows *g = self;
-    wd_visual_fill(g->v, g->first + first, n, out);
-}
-
-/* Runs the tower over one temporal group and puts its rows at row `at` of all. */
-static wd_status see_group(wd_local *e, const wd_visual *v, uint32_t group, tower_run *run, size_t at,
-                           wd_features *all, wd_err *err)
-{
-    group_rows source = { v, wd_visual_group_rows(v) * group };
-    const uint32_t grid[1][3] = { { 1, v->grid[1], v->grid[2] } };
-    const wd_see in = { .fill = fill_rows,
-                        .fill_self = &source,
-                        .grid = grid,
-                        .n_grid = 1,
-                        .cancel = run->watch->cancel,
-                        .progress = run->watch->progress ? tower_progress : NULL,
-                        .progress_self = run };
-    wd_features f = { 0 };
-    const wd_status st = wd_model_see(e->o.model, &in, &f, err);
-    if (!st) {
-        const size_t bytes = f.n_row * f.n_embd * sizeof(float), to = at * f.n_embd;
-        memcpy(all->main + to, f.main, bytes);
-        for (uint32_t k = 0; k < f.n_deepstack; k++)
-            memcpy(all->deepstack[k] + to, f.deepstack[k], bytes);
+    const sight *s = self;
+    for (size_t i = 0; i < s->n && n; i++) {
+        const wd_visual *v = &visual_of(s->p, &s->place[i])->v;
+        const size_t rows = wd_visual_group_rows(v);
+        if (first >= rows) {
+            first -= rows;
+            continue;
+        }
+        const size_t take = WD_MIN(n, rows - first);
+        wd_visual_fill(v, rows * s->place[i].group + first, take, out);
+        out += take * wd_patch_row_len(&v->format);
+        n -= take;
+        first = 0;
     }
-    wd_features_free(&f);
-    return st;
 }
 
 /* Features of all visual places from token `from` on. *base: running number of the first of them. */
-static wd_status see(wd_local *e, const wd_local_prompt *p, size_t from, const wd_watch *watch,
+static wd_status see(wd_local *e, wd_arena *a, const wd_local_prompt *p, size_t from, const wd_watch *watch,
                      wd_features *out, size_t *base, wd_err *err)
 {
-    tower_run run = { .watch = watch };
+    size_t first = 0;
     *base = 0;
-    for (uint32_t i = 0; i < p->text.n_place; i++) {
-        if (p->text.place[i].first < from)
-            *base += p->text.place[i].n;
-        else
-            run.all += p->text.place[i].n;
-    }
-    if (!run.all)
+    while (first < p->text.n_place && p->text.place[first].first < from)
+        *base += p->text.place[first++].n;
+    sight s = { .p = p, .place = p->text.place + first, .n = p->text.n_place - first, .watch = watch };
+    if (!s.n)
         return WD_OK;
-    WD_TRY(wd_features_init(out, run.all, e->cfg->text.n_embd, e->cfg->vision.n_deepstack, err));
-    for (uint32_t i = 0; i < p->text.n_place; i++) {
-        const wd_prompt_place *place = &p->text.place[i];
-        if (place->first < from)
-            continue;
-        run.part = place->n;
-        WD_TRY(see_group(e, &visual_of(p, place)->v, place->group, &run, run.before, out, err));
-        run.before += place->n;
+    uint32_t(*grid)[3] = wd_arena_alloc(a, s.n, sizeof *grid);
+    if (!grid)
+        return WD_FAIL(err, WD_E_NOMEM, "images: no memory");
+    for (size_t i = 0; i < s.n; i++) {
+        const wd_visual *v = &visual_of(p, &s.place[i])->v;
+        grid[i][0] = 1; /* a place is one temporal group */
+        grid[i][1] = v->grid[1];
+        grid[i][2] = v->grid[2];
+        s.n_token += s.place[i].n;
     }
-    return WD_OK;
+    const wd_see in = { .fill = fill_rows,
+                        .fill_self = &s,
+                        .grid = (const uint32_t(*)[3])grid,
+                        .n_grid = s.n,
+                        .cancel = watch->cancel,
+                        .progress = watch->progress ? tower_progress : NULL,
+                        .progress_self = &s };
+    return wd_model_see(e->o.model, &in, out, err);
 }
 
 static wd_status note_places(wd_local *e, const wd_local_prompt *p, wd_err *err)
@@ -215,7 +206,7 @@ wd_status wd_local__prefill(wd_local *e, wd_arena *a, const wd_local_prompt *p, 
     chunks c = { .hidden = hidden, .logits = logits, .every = every, .ctx = ctx };
     size_t base;
     const double start = wd_clock_s();
-    st = see(e, p, from, watch, &f, &base, err);
+    st = see(e, a, p, from, watch, &f, &base, err);
     if (st)
         goto out;
     t->vision_s += wd_clock_s() - start;
