@@ -27,8 +27,14 @@
 /* Compiles a function for several instruction sets, the best one chosen when the program is loaded. For plain
  * integer loops whose result is the same on each; floating-point kernels live in tensor/cpu. Sanitizers run
  * before the choice can be made, so their builds have the plain version only. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
-    !defined(WD_NO_CLONES)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
+#define WD_NO_CLONES 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WD_NO_CLONES 1
+#endif
+#if defined(__x86_64__) && !defined(WD_NO_CLONES)
 #define WD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WD_CLONES

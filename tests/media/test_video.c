@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/rand.h"
+#include "media/sandbox_inner.h"
 #include "media/video_inner.h"
 #include "support/test.h"
 
@@ -207,6 +208,51 @@ static void time_and_cancel_are_obeyed(void **state)
                  "longer than allowed");
 }
 
+/* Both sides in this process, as the fuzzer runs them. */
+static wd_status both_passes(wd_span bytes, shots *s, wd_err *err)
+{
+    static const uint64_t index[1] = { 3 };
+    const wd_video__request first = { .pass = 1 };
+    wd_video__probe p = { .what = "x" };
+    wd_video_info info = { 0 };
+    wd_status st = wd_sandbox__run_here(wd_decode_video, wd_span_of(&first, sizeof first), bytes,
+                                        wd_video__take_probe, &p, err);
+    WD_TRY(wd_video__end_probe(&p, st, &info, err));
+    const struct {
+        wd_video__request q;
+        wd_video__wanted w;
+    } second = { { .pass = 2, .n_wanted = 1, .seekable = 1 }, { 3, info.pts[3], info.pts[0], info.pts[0] } };
+    wd_video__frames f = { .what = "x", .index = index, .n = 1, .on_frame = take, .ctx = s };
+    wd_video_info_free(&info);
+    return wd_sandbox__run_here(wd_decode_video, wd_span_of(&second, sizeof second), bytes,
+                                wd_video__take_frame, &f, err);
+}
+
+static void survives_every_failed_allocation(void **state)
+{
+    char path[512];
+    wd_buf b = { 0 };
+    uint64_t n = 1;
+    (void)state;
+    snprintf(path, sizeof path, "%s/fuzz/corpus/video/rotated.mov", test_data_dir());
+    assert_ok(wd_file_read(path, 1u << 20, &b, &err));
+    for (;; n++) {
+        shots s = { 0 };
+        wd_err err = { 0 };
+        wd_inject_failure(n);
+        const wd_status st = both_passes(wd_buf_view(&b), &s, &err);
+        if (wd_inject_failure(0) < n) {
+            assert_int_equal(st, WD_OK);
+            assert_int_equal(s.n, 1);
+            break;
+        }
+        assert_int_not_equal(st, WD_OK);
+        assert_true(err.text[0]);
+    }
+    assert_true(n > 8);
+    wd_buf_free(&b);
+}
+
 /* ---- the parent believes nothing ---- */
 
 static wd_video__info good_info(void)
@@ -341,6 +387,7 @@ int main(void)
         cmocka_unit_test(damaged_videos_do_no_harm),
         cmocka_unit_test(what_is_no_video_is_refused),
         cmocka_unit_test(time_and_cancel_are_obeyed),
+        cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(a_strange_description_is_refused),
         cmocka_unit_test(strange_frames_are_refused),
     };
