@@ -57,6 +57,22 @@ static void linear_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_
     ops->linear(ops->self, &a);
 }
 
+/* FP8 weights with one scale per 128 x 128 block, over the same memory. */
+static void f8_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in)
+{
+    const size_t places = 2 * (size_t)VOCAB * HIDDEN / (n_out * n_in);
+    const wd_linear lin = { .w = { .data = (const wd_f8 *)b->w + b->turn++ % places * n_out * n_in,
+                                   .dtype = WD_DTYPE_F8_E4M3,
+                                   .n_dim = 2,
+                                   .dim = { n_out, n_in },
+                                   .scale = b->x,
+                                   .scale_dtype = WD_DTYPE_F32 } };
+    const wd_linear_args a = {
+        .y = b->y, .x = b->x, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &lin
+    };
+    ops->linear(ops->self, &a);
+}
+
 static void paged_case(bench *b, wd_ops *ops, size_t n, size_t pos, size_t unused)
 {
     (void)unused;
@@ -130,6 +146,9 @@ static void bench_level(bench *b, const levels_ops *ops)
                     2 * cells * (double)rows[i]);
         }
     }
+    for (size_t i = 0; i < WD_COUNT(rows); i++)
+        measure(b, ops, "linear_f8", f8_case, rows[i], FF, HIDDEN, (double)FF * HIDDEN,
+                2.0 * FF * HIDDEN * (double)rows[i]);
     for (size_t d = 0; d < WD_COUNT(depths); d++) {
         for (size_t n = 1; n <= 512; n += 511) {
             const double keys = (double)n * ((double)depths[d] + 0.5 * ((double)n + 1));

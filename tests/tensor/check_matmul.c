@@ -74,8 +74,9 @@ static void call(const wd_kern *k, const product *p, const wd_mm *base, float *y
     m.y = y + i * m.y_stride;
     m.n = n;
     if (is_packed(p)) {
-        const size_t stride = (m.n_in + 31) / 32 * 32;
-        k->dot_pack(packed, stride, (const float *)base->x + i * base->x_stride, base->x_stride, n, m.n_in);
+        const size_t stride = (m.k0 + m.n_in + 31) / 32 * 32;
+        k->dot_pack(packed, stride, (const float *)base->x + i * base->x_stride, base->x_stride, n,
+                    m.k0 + m.n_in);
         m.x = packed;
         m.x_stride = stride;
     } else {
@@ -135,6 +136,14 @@ static void check_product(wd_check *c, const product *p)
         call(c->dut, p, &m, got, 0, n, packed);
         wd_check_nmse(c, want, got, n_y, p->limit);
         check_parts(c, p, &m, got, part, n_y, packed);
+        if (is_packed(p) && n_in > 32) { /* a part of the inputs */
+            wd_mm rest = m;
+            rest.k0 = 32;
+            rest.n_in -= 32;
+            call(c->ref, p, &rest, want, 0, n, packed);
+            call(c->dut, p, &rest, got, 0, n, packed);
+            wd_check_nmse(c, want, got, n_y, p->limit);
+        }
         if (p->dot)
             continue;
         wd_mm more = m; /* both onto the same start */

@@ -58,6 +58,24 @@ static void check_f8(wd_check *c)
     }
 }
 
+static void check_f8_to_bf16(wd_check *c)
+{
+    static const size_t sizes[] = { 256, 1, 31, 128, 100 };
+    for (size_t i = 0; i < WD_COUNT(sizes); i++) {
+        const size_t n = sizes[i];
+        if (!wd_check_begin(c, WD_SLOT(f8_to_bf16), "f8_to_bf16_%zu", n))
+            continue;
+        uint8_t *x = wd_check_bytes(c, n);
+        wd_bf16 *want = wd_check_bytes(c, 2 * n), *got = wd_check_bytes(c, 2 * n);
+        for (size_t v = 0; v < n; v++)
+            x[v] = (uint8_t)(v * 171);
+        c->ref->f8_to_bf16(want, x, n);
+        c->dut->f8_to_bf16(got, x, n);
+        wd_check_same(c, "values", want, got, n * sizeof *got);
+        wd_check_bench(c, 3 * n, n, c->dut->f8_to_bf16(got, x, n));
+    }
+}
+
 static void check_narrow(wd_check *c)
 {
     for (size_t i = 0; i < WD_COUNT(lengths); i++) {
@@ -109,6 +127,7 @@ void check_convert(wd_check *c)
     check_widen(c, WD_SLOT(bf16_to_f32), "bf16_to_f32", false);
     check_widen(c, WD_SLOT(f16_to_f32), "f16_to_f32", true);
     check_f8(c);
+    check_f8_to_bf16(c);
     check_narrow(c);
     check_transpose(c, true);
     check_transpose(c, false);

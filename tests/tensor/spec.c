@@ -37,7 +37,7 @@ static void product(const wd_mm *m, int x_type, int w_type, bool dot)
         for (size_t o = 0; o < m->n_out; o++) {
             ld sum = !dot && m->add ? m->y[i * m->y_stride + o] : 0;
             for (size_t k = 0; k < m->n_in; k++)
-                sum += at(x_type, m->x, i * m->x_stride + k) *
+                sum += at(x_type, m->x, i * m->x_stride + m->k0 + k) *
                        at(w_type, m->w, dot ? o * m->w_stride + k : k * m->w_stride + o);
             m->y[i * m->y_stride + o] = (float)sum;
         }
@@ -74,6 +74,16 @@ static void f8_to_f32(float *y, const void *x, float scale, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         y[i] = (float)(half(((const uint8_t *)x)[i], 4, 3, false) * scale);
+}
+
+static void f8_to_bf16(wd_bf16 *y, const void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float v = (float)half(((const uint8_t *)x)[i], 4, 3, false);
+        uint32_t u;
+        memcpy(&u, &v, sizeof u);
+        y[i] = isnan(v) ? (wd_bf16)(((const uint8_t *)x)[i] << 8 & 0x8000) | 0x7FC0 : (wd_bf16)(u >> 16);
+    }
 }
 
 /* The bf16 values on both sides of x; the nearer one, or the even one. */
@@ -223,6 +233,7 @@ void wd_kern_init_spec(wd_kern *k)
                     .bf16_to_f32 = bf16_to_f32,
                     .f16_to_f32 = f16_to_f32,
                     .f8_to_f32 = f8_to_f32,
+                    .f8_to_bf16 = f8_to_bf16,
                     .f32_to_bf16 = f32_to_bf16,
                     .transpose_f32 = transpose_f32,
                     .transpose_bf16 = transpose_bf16,

@@ -10,8 +10,8 @@
 enum {
     WD_CPU_ROWS = 48,    /* rows of x; a multiple of the 16 of dot_pack's groups */
     WD_CPU_OUTS = 64,    /* outputs */
-    WD_CPU_F8_K = 2048,  /* inputs of FP8 weights expanded at a time */
-    WD_CPU_F8_OUTS = 16, /* outputs of FP8 weights expanded at a time */
+    WD_CPU_F8_K = 128,   /* inputs of FP8 weights widened at a time: a block of scales */
+    WD_CPU_F8_OUTS = 16, /* outputs of FP8 weights widened at a time: in one row of blocks */
     WD_CPU_Q_ROWS = 64,  /* attention: query rows (token, head) */
     WD_CPU_KEYS = 64,    /* attention: keys per softmax step, counted from the start of a page or segment */
     WD_CPU_HEAD_MAX = WD_HEAD_DIM_MAX
@@ -24,9 +24,9 @@ enum {
 
 typedef struct wd_cpu_scratch { /* one per worker */
     float y[WD_CPU_ROWS * WD_CPU_OUTS];
-    float part[WD_CPU_ROWS * WD_CPU_OUTS]; /* FP8: one chunk of inputs */
+    float part[WD_CPU_ROWS * WD_CPU_OUTS]; /* FP8: one block of inputs */
     float bias[WD_CPU_OUTS];
-    float w[WD_CPU_F8_OUTS * WD_CPU_F8_K]; /* FP8, expanded */
+    float w[WD_CPU_F8_OUTS * WD_CPU_F8_K]; /* FP8, widened */
     float q[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];
     float acc[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];
     float s[WD_CPU_Q_ROWS * WD_CPU_KEYS];
@@ -40,7 +40,7 @@ typedef struct wd_cpu {
     char name[24];
     wd_kern k;
     wd_pool *pool;
-    bool bf16_x;             /* linear rounds activations to bf16 for 16-bit weights */
+    bool bf16_x;             /* linear rounds activations to bf16 for BF16 and FP8 weights */
     wd_bf16 *x;              /* [WD_CPU_X_BYTES] */
     float *vec_w, *vec_b;    /* [WD_CPU_VEC_MAX] norm weights as f32 */
     wd_cpu_scratch *scratch; /* [wd_pool_size(pool)] */

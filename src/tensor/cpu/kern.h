@@ -20,6 +20,7 @@ typedef struct wd_mm {
     const void *w; /* dot: [n_out][w_stride]; mul: [n_in][w_stride] */
     size_t y_stride, x_stride, w_stride;
     size_t n, n_out, n_in; /* n_in >= 1 */
+    size_t k0;             /* dot_bf16_bf16 only: begins at this input of x, a multiple of 32 */
     bool add;              /* mul only: start from what y holds instead of 0 */
 } wd_mm;
 
@@ -42,6 +43,7 @@ typedef struct wd_kern {
     void (*bf16_to_f32)(float *y, const void *x, size_t n);
     void (*f16_to_f32)(float *y, const void *x, size_t n);
     void (*f8_to_f32)(float *y, const void *x, float scale, size_t n);
+    void (*f8_to_bf16)(wd_bf16 *y, const void *x, size_t n); /* exact */
     void (*f32_to_bf16)(wd_bf16 *y, const float *x, size_t n);
     /* y[c][r] = x[r][c], bit for bit. */
     void (*transpose_f32)(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,

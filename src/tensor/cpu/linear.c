@@ -4,8 +4,8 @@
  * the second-level cache while all rows pass by, WD_CPU_ROWS at a time. So weights are read from memory once,
  * in their stored type and place. Bias, activation and residual are applied to a finished panel.
  *
- * FP8 weights are expanded to f32, scales applied, WD_CPU_F8_OUTS x WD_CPU_F8_K at a time, and partial sums
- * are added in the order of the inputs. */
+ * FP8 weights are widened exactly, WD_CPU_F8_OUTS x WD_CPU_F8_K at a time; the sum over a block of inputs is
+ * multiplied by the block's scale, and blocks are added in the order of the inputs. */
 #include <assert.h>
 #include <string.h>
 
@@ -19,6 +19,7 @@ typedef struct linear_job {
     size_t x_stride, x_bytes;
     size_t row0, n; /* the rows of this pass */
     size_t n_out, n_in;
+    bool rounded;  /* x is bf16 */
     wd_mm_fn kern; /* NULL: FP8 */
 } linear_job;
 
@@ -118,37 +119,66 @@ static void plain_panel(const linear_job *j, wd_cpu_scratch *s, size_t out, size
     }
 }
 
-/* One chunk of inputs of FP8 weights, expanded: [n_out][n_k], or [n_k][n_out] when in_out. */
+/* The factor of the 128 x 128 block at row r, column c of an FP8 matrix. */
+static float f8_scale(const wd_tensor *w, size_t r, size_t c)
+{
+    const size_t across = (w->dim[1] + WD_CPU_F8_K - 1) / WD_CPU_F8_K;
+    const wd_tensor scale = { .data = w->scale, .dtype = w->scale_dtype, .n_dim = 1, .dim = { SIZE_MAX } };
+    return w->scale ? wd_tensor_get(&scale, r / WD_CPU_F8_K * across + c / WD_CPU_F8_K) : 1;
+}
+
+/* Outputs [out, out + n_out) x inputs [k0, k0 + n_k) of FP8 weights, without their scale, to s->w: as f32, or as bf16
+ * where activations are rounded to it. [n_out][n_k], or [n_k][n_out] when in_out. */
 static void f8_expand(const linear_job *j, wd_cpu_scratch *s, size_t out, size_t n_out, size_t k0, size_t n_k)
 {
-    const wd_linear *lin = j->a->lin;
-    for (size_t r = 0; r < (lin->in_out ? n_k : n_out); r++) {
-        if (lin->in_out)
-            wd_cpu__f8_row(j->c, s->w + r * n_out, &lin->w, k0 + r, out, n_out);
+    const wd_kern *k = &j->c->k;
+    const bool in_out = j->a->lin->in_out;
+    const size_t rows = in_out ? n_k : n_out, cols = in_out ? n_out : n_k;
+    const wd_f8 *from = (const wd_f8 *)j->a->lin->w.data +
+                        (in_out ? k0 * j->n_out + out : out * j->n_in + k0);
+    const size_t step = in_out ? j->n_out : j->n_in;
+    /* Short pieces of many rows: no hardware prefetcher sees through that. Four blocks on, or in the next rows. */
+    const size_t ahead = in_out ? 4 * WD_CPU_F8_K * step
+                                : 4 * WD_CPU_F8_K + (k0 + 4 * WD_CPU_F8_K < j->n_in ? 0 : (n_out - 1) * step);
+    for (size_t r = 0; r < rows; r++, from += step) {
+        for (size_t c = 0; c < cols; c += 64)
+            WD_PREFETCH((const void *)((uintptr_t)from + ahead + c));
+        if (j->rounded)
+            k->f8_to_bf16((wd_bf16 *)(void *)s->w + r * cols, from, cols);
         else
-            wd_cpu__f8_row(j->c, s->w + r * n_k, &lin->w, out + r, k0, n_k);
+            k->f8_to_f32(s->w + r * cols, from, 1, cols);
     }
 }
 
-/* Rows [row, row + n) against at most F8_OUTS outputs, summed over chunks in the scratch panel. */
+static wd_mm_fn f8_kernel(const linear_job *j)
+{
+    const wd_kern *k = &j->c->k;
+    if (j->a->lin->in_out)
+        return j->rounded ? k->mul_bf16_bf16 : k->mul_f32;
+    return j->rounded ? k->dot_bf16_bf16 : k->dot_f32;
+}
+
+/* Rows [row, row + n) against at most F8_OUTS outputs of one row of blocks: block by block, times its scale. */
 static void f8_rows(const linear_job *j, wd_cpu_scratch *s, size_t row, size_t n, size_t out, size_t n_out)
 {
-    const bool in_out = j->a->lin->in_out;
+    const bool in_out = j->a->lin->in_out, packed = j->rounded && !in_out;
+    memset(s->y, 0, n * WD_CPU_OUTS * sizeof s->y[0]);
     for (size_t k0 = 0; k0 < j->n_in; k0 += WD_CPU_F8_K) {
         const size_t n_k = WD_MIN(j->n_in - k0, (size_t)WD_CPU_F8_K);
+        const float scale = f8_scale(&j->a->lin->w, in_out ? k0 : out, in_out ? out : k0);
         f8_expand(j, s, out, n_out, k0, n_k);
-        wd_mm m = { .y = k0 ? s->part : s->y,
-                    .y_stride = WD_CPU_OUTS,
-                    .x = x_at(j, row) + k0 * sizeof(float),
-                    .x_stride = j->x_stride,
-                    .w = s->w,
-                    .w_stride = in_out ? n_out : n_k,
-                    .n = n,
-                    .n_out = n_out,
-                    .n_in = n_k };
-        (in_out ? j->c->k.mul_f32 : j->c->k.dot_f32)(&m);
-        for (size_t i = 0; k0 && i < n; i++)
-            j->c->k.add_scaled(s->y + i * WD_CPU_OUTS, s->part + i * WD_CPU_OUTS, 1, n_out);
+        f8_kernel(j)(&(wd_mm){ .y = s->part,
+                               .y_stride = WD_CPU_OUTS,
+                               .x = x_at(j, row) + (packed ? 0 : k0 * j->x_bytes),
+                               .x_stride = j->x_stride,
+                               .k0 = packed ? k0 : 0,
+                               .w = s->w,
+                               .w_stride = in_out ? n_out : n_k,
+                               .n = n,
+                               .n_out = n_out,
+                               .n_in = n_k });
+        for (size_t i = 0; i < n; i++)
+            j->c->k.add_scaled(s->y + i * WD_CPU_OUTS, s->part + i * WD_CPU_OUTS, scale, n_out);
     }
     finish(j, s, row, n, out, n_out);
 }
@@ -182,15 +212,15 @@ void wd_cpu__linear(void *self, const wd_linear_args *a)
     assert(a->x_stride >= j.n_in && a->y_stride >= j.n_out);
     assert(!a->lin->b.data || wd_tensor_count(&a->lin->b) == j.n_out);
 
-    const bool rounded = c->bf16_x && w->dtype == WD_DTYPE_BF16;
-    j.x_stride = rounded ? (j.n_in + 31) / 32 * 32 : a->x_stride;
-    j.x_bytes = rounded ? sizeof(wd_bf16) : sizeof(float);
-    const size_t pass = rounded ? WD_CPU_X_BYTES / sizeof(wd_bf16) / j.x_stride / 16 * 16 : a->n;
+    j.rounded = c->bf16_x && (w->dtype == WD_DTYPE_BF16 || w->dtype == WD_DTYPE_F8_E4M3);
+    j.x_stride = j.rounded ? (j.n_in + 31) / 32 * 32 : a->x_stride;
+    j.x_bytes = j.rounded ? sizeof(wd_bf16) : sizeof(float);
+    const size_t pass = j.rounded ? WD_CPU_X_BYTES / sizeof(wd_bf16) / j.x_stride / 16 * 16 : a->n;
     assert(pass > 0 || a->n == 0);
     for (j.row0 = 0; j.row0 < a->n; j.row0 += pass) {
         j.n = WD_MIN(a->n - j.row0, pass);
-        j.x = rounded ? (const void *)c->x : (const void *)(a->x + j.row0 * a->x_stride);
-        if (rounded)
+        j.x = j.rounded ? (const void *)c->x : (const void *)(a->x + j.row0 * a->x_stride);
+        if (j.rounded)
             wd_cpu__run(c, j.n * j.n_in / 8, round_part, &j);
         wd_cpu__run(c, j.n_out * j.n_in * WD_MIN(j.n, (size_t)8), linear_part, &j);
     }

@@ -111,7 +111,9 @@ static void block(const wd_mm *m, const shape *s, size_t i, size_t o)
 {
     const size_t a_row = 2 * m->w_stride, full = m->n_in / STEP * STEP, left = m->n_in - full;
     const uint8_t *a = (const uint8_t *)m->w + o * a_row;
-    const uint8_t *b = (const uint8_t *)m->x + 2 * i * m->x_stride, *b2 = b + 2 * GROUP * m->x_stride;
+    const uint8_t *group = (const uint8_t *)m->x + 2 * i * m->x_stride;
+    const uint8_t *b = group + 2 * m->k0 * s->row[0];
+    const uint8_t *b2 = group + 2 * GROUP * m->x_stride + 2 * m->k0 * s->row[1];
     if (s->row[1] && s->out[1]) {
         zero();
     } else { /* a tile that is not configured must not be touched */

@@ -52,6 +52,34 @@ static void f8_to_f32(float *y, const void *x, float scale, size_t n)
     }
 }
 
+/* Exponent and fraction move up, with the exponent biased for bf16; the eight denormals come from a table. */
+static __m512i f8_to_bf16_32(__m256i v)
+{
+    const __m512i u = _mm512_cvtepu8_epi16(v), magnitude = _mm512_and_si512(u, _mm512_set1_epi16(0x7F));
+    const __m512i denormal = _mm512_castsi128_si512(/* k / 512 */
+                                                    _mm_setr_epi16(0, 0x3B00, 0x3B80, 0x3BC0, 0x3C00, 0x3C20,
+                                                                   0x3C40, 0x3C60));
+    __m512i bits = _mm512_add_epi16(_mm512_slli_epi16(magnitude, 4), _mm512_set1_epi16(0x3C00));
+    const __mmask32 small = _mm512_testn_epi16_mask(u, _mm512_set1_epi16(0x78));
+    bits = _mm512_mask_permutexvar_epi16(bits, small, magnitude, denormal);
+    const __mmask32 nan = _mm512_cmpeq_epi16_mask(magnitude, _mm512_set1_epi16(0x7F));
+    bits = _mm512_mask_mov_epi16(bits, nan, _mm512_set1_epi16(0x7FC0));
+    const __m512i sign = _mm512_slli_epi16(_mm512_and_si512(u, _mm512_set1_epi16(0x80)), 8);
+    return _mm512_or_si512(bits, sign);
+}
+
+static void f8_to_bf16(wd_bf16 *y, const void *x, size_t n)
+{
+    const uint8_t *p = x;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32)
+        _mm512_storeu_si512(y + i, f8_to_bf16_32(_mm256_loadu_si256((const __m256i *)(const void *)(p + i))));
+    if (i < n) {
+        const __mmask32 mask = (__mmask32)((1ull << (n - i)) - 1);
+        _mm512_mask_storeu_epi16(y + i, mask, f8_to_bf16_32(_mm256_maskz_loadu_epi8(mask, p + i)));
+    }
+}
+
 static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
 {
     size_t i = 0;
@@ -99,6 +127,7 @@ void wd_kern__avx512_convert(wd_kern *k)
     k->bf16_to_f32 = bf16_to_f32;
     k->f16_to_f32 = f16_to_f32;
     k->f8_to_f32 = f8_to_f32;
+    k->f8_to_bf16 = f8_to_bf16;
     k->f32_to_bf16 = f32_to_bf16;
     k->transpose_f32 = transpose_f32;
     k->transpose_bf16 = transpose_bf16;

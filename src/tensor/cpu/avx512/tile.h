@@ -93,7 +93,7 @@ static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int 
                                       size_t o, size_t k0, size_t n_k, bool ahead)
 {
     const size_t x_row = m->x_stride * x_size(type), w_row = m->w_stride * w_size(type), step = step_of(type);
-    const uint8_t *x = (const uint8_t *)m->x + i * x_row + k0 * x_size(type);
+    const uint8_t *x = (const uint8_t *)m->x + i * x_row + (m->k0 + k0) * x_size(type);
     const uint8_t *w = (const uint8_t *)m->w + o * w_row + k0 * w_size(type);
     __m512 acc[6][8];
     size_t k = 0;

@@ -29,6 +29,13 @@ static void f8_to_f32(float *y, const void *x, float scale, size_t n)
         y[i] = wd_f8_to_f32(p[i]) * scale;
 }
 
+static void f8_to_bf16(wd_bf16 *y, const void *x, size_t n)
+{
+    const wd_f8 *p = x;
+    for (size_t i = 0; i < n; i++)
+        y[i] = wd_f32_to_bf16(wd_f8_to_f32(p[i]));
+}
+
 static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -63,6 +70,7 @@ void wd_kern__ref_convert(wd_kern *k)
     k->bf16_to_f32 = bf16_to_f32;
     k->f16_to_f32 = f16_to_f32;
     k->f8_to_f32 = f8_to_f32;
+    k->f8_to_bf16 = f8_to_bf16;
     k->f32_to_bf16 = f32_to_bf16;
     k->dot_pack = dot_pack;
     k->transpose_f32 = transpose_f32;

@@ -32,7 +32,7 @@ static inline void dot(const wd_mm *m, load_fn load_x, load_fn load_w)
         for (size_t o = 0; o < m->n_out; o++) {
             double sum = 0;
             for (size_t k = 0; k < m->n_in; k++)
-                sum += load_x(m->x, i * m->x_stride + k) * load_w(m->w, o * m->w_stride + k);
+                sum += load_x(m->x, i * m->x_stride + m->k0 + k) * load_w(m->w, o * m->w_stride + k);
             m->y[i * m->y_stride + o] = (float)sum;
         }
     }
