@@ -41,6 +41,10 @@ typedef struct wd_video__frame {
     uint32_t i, width, height, pad;
 } wd_video__frame;
 
+/* A display matrix (16.16 fixed point, as in ISO 14496-12, section 6.2.2) as EXIF orientation 1..8, rounded to quarter
+ * turns and mirrors. */
+uint32_t wd_video__orientation_of(const int32_t m[9]);
+
 /* Silences the library and bounds its allocations. */
 void wd_video__prepare(void);
 /* In the zygote, once: loads the character set modules that the library asks for, because a worker cannot. */

@@ -366,6 +366,16 @@ wd_status wd_video__to_rgb(wd_video__source *s, wd_image *out, wd_err *err)
     return WD_OK;
 }
 
+uint32_t wd_video__orientation_of(const int32_t m[9])
+{
+    static const uint32_t straight[2][2] = { { 1, 4 }, { 2, 3 } }, swapped[2][2] = { { 5, 6 }, { 8, 7 } };
+    /* x' = a x + c y, y' = b x + d y; the larger pair tells whether the axes change places. */
+    const int64_t a = m[0], b = m[1], c = m[3], d = m[4];
+    if (llabs(a) + llabs(d) >= llabs(b) + llabs(c))
+        return straight[a < 0][d < 0];
+    return swapped[b < 0][c < 0];
+}
+
 uint32_t wd_video__orientation(const wd_video__source *s)
 {
     size_t n = 0;
@@ -375,12 +385,5 @@ uint32_t wd_video__orientation(const wd_video__source *s)
     if (!raw || n < sizeof m)
         return 1;
     memcpy(m, raw, sizeof m);
-    /* x' = a x + c y, y' = b x + d y; the larger pair tells whether the axes change places. */
-    const int64_t a = m[0], b = m[1], c = m[3], d = m[4];
-    if (llabs(a) + llabs(d) >= llabs(b) + llabs(c)) {
-        static const uint32_t straight[2][2] = { { 1, 4 }, { 2, 3 } };
-        return straight[a < 0][d < 0];
-    }
-    static const uint32_t swapped[2][2] = { { 5, 6 }, { 8, 7 } };
-    return swapped[b < 0][c < 0];
+    return wd_video__orientation_of(m);
 }

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/rand.h"
+#include "media/orient.h"
 #include "media/sandbox_inner.h"
 #include "media/video_inner.h"
 #include "support/test.h"
@@ -208,6 +209,33 @@ static void time_and_cancel_are_obeyed(void **state)
                  "longer than allowed");
 }
 
+/* Moves each pixel of a 3 x 2 picture by the matrix, and compares with what its EXIF number does. */
+static void matrices_and_orientations_agree(void **state)
+{
+    static const int32_t ways[][4] = { { 1, 0, 0, 1 }, { -1, 0, 0, 1 }, { -1, 0, 0, -1 }, { 1, 0, 0, -1 },
+                                       { 0, 1, 1, 0 }, { 0, 1, -1, 0 }, { 0, -1, -1, 0 }, { 0, -1, 1, 0 } };
+    (void)state;
+    for (uint32_t o = 1; o <= 8; o++) {
+        const int32_t a = ways[o - 1][0], b = ways[o - 1][1], c = ways[o - 1][2], d = ways[o - 1][3];
+        const int32_t m[9] = { a * 65000, b * 65000 + 900, 0, c * 65000, d * 65000, 0, 1 << 20, 0, 1 << 30 };
+        const uint32_t got = wd_video__orientation_of(m);
+        assert_int_equal(got, o);
+        wd_image im = { 0 };
+        assert_ok(wd_image_init(&im, 3, 2, &err));
+        for (uint8_t i = 0; i < 6; i++)
+            im.rgb[3 * i] = i;
+        assert_ok(wd_orient(&im, got, &err));
+        const int32_t left = WD_MIN(0, 2 * a) + WD_MIN(0, c), top = WD_MIN(0, 2 * b) + WD_MIN(0, d);
+        for (int32_t y = 0; y < 2; y++) {
+            for (int32_t x = 0; x < 3; x++) {
+                const int32_t to_x = a * x + c * y - left, to_y = b * x + d * y - top;
+                assert_int_equal(im.rgb[3 * (to_y * (int32_t)im.width + to_x)], y * 3 + x);
+            }
+        }
+        wd_image_free(&im);
+    }
+}
+
 /* Both sides in this process, as the fuzzer runs them. */
 static wd_status both_passes(wd_span bytes, shots *s, wd_err *err)
 {
@@ -386,6 +414,7 @@ int main(void)
         cmocka_unit_test(a_video_that_is_cut_off_is_refused),
         cmocka_unit_test(damaged_videos_do_no_harm),
         cmocka_unit_test(what_is_no_video_is_refused),
+        cmocka_unit_test(matrices_and_orientations_agree),
         cmocka_unit_test(time_and_cancel_are_obeyed),
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(a_strange_description_is_refused),
