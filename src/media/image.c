@@ -52,6 +52,15 @@ uint32_t wd_image__exif_orientation(wd_span s)
     return 1;
 }
 
+void wd_image__fill(wd_image *im, const uint8_t rgb[3])
+{
+    const size_t row = (size_t)im->width * 3;
+    for (size_t x = 0; x < row; x += 3)
+        im->rgb[x] = rgb[0], im->rgb[x + 1] = rgb[1], im->rgb[x + 2] = rgb[2];
+    for (size_t y = 1; y < im->height; y++)
+        memcpy(im->rgb + y * row, im->rgb, row);
+}
+
 void wd_image__rgba_to_rgb(uint8_t *p, size_t n)
 {
     uint8_t *q = p;

@@ -227,8 +227,7 @@ static wd_status read_runs(const bmp *b, wd_image *im, wd_err *err)
 {
     rle r = { b, im, b->in.p + b->pixels_at, b->in.p + b->in.n, 0, 0 };
 
-    for (size_t i = 0; i < (size_t)b->width * b->height; i++) /* pixels that no run names */
-        memcpy(im->rgb + 3 * i, b->colours[0], 3);
+    wd_image__fill(im, b->colours[0]); /* pixels that no run names */
     while (r.y < b->height) {
         if (r.y == b->height - 1 && r.x == b->width)
             return WD_OK; /* all there: an end mark may lack */

@@ -231,10 +231,8 @@ static wd_status paint(const gif *g, const uint8_t *index, wd_image *im, wd_err 
     static const uint8_t white[3] = { 255, 255, 255 };
     const uint8_t *around = g->transparent != NO_COLOUR ? white : g->colours[0];
 
-    if (g->w != g->width || g->h != g->height) {
-        for (size_t i = 0; i < (size_t)g->width * g->height; i++)
-            memcpy(im->rgb + 3 * i, around, 3);
-    }
+    if (g->w != g->width || g->h != g->height)
+        wd_image__fill(im, around);
     for (uint32_t i = 0; i < g->h; i++) {
         uint8_t *q = im->rgb + ((size_t)(g->y + row_of(g, i)) * g->width + g->x) * 3;
         const uint8_t *p = index + (size_t)i * g->w;

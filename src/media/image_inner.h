@@ -25,6 +25,9 @@ WD_MUST_CHECK wd_status wd_image__check_size(wd_image_kind kind, uint64_t width,
  * does not say, or says nonsense. */
 uint32_t wd_image__exif_orientation(wd_span exif);
 
+/* Every pixel becomes rgb. */
+void wd_image__fill(wd_image *im, const uint8_t rgb[3]);
+
 /* In place: n pixels of RGBA become n pixels of RGB on white. */
 void wd_image__rgba_to_rgb(uint8_t *p, size_t n);
 
