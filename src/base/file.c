@@ -32,7 +32,7 @@ int wd_file_open_read(const char *path, uint64_t *size, wd_err *err)
     }
     if (!S_ISREG(st.st_mode)) {
         (void)WD_FAIL(err, WD_E_INVALID, "%s: %s, expected a regular file", path,
-                      S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
+                      S_ISDIR(st.st_mode) ? "is a directory" : "is a device or pipe");
         close(fd);
         return -1;
     }

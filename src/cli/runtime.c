@@ -104,7 +104,7 @@ static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
     };
     size_t kv_i = 0;
     WD_TRY(choose("kv", m->kv, kv, 3, &kv_i, err));
-    o.f32_kv = kv_i == 2;
+    o.kv = (wd_kv_choice)kv_i;
     if (!wd_file_is_dir(m->model))
         return WD_FAIL(err, WD_E_INVALID, "%s: expected a directory", m->model);
     WD_TRY(wd_chat_detect(m->model, wd_arch_name(r->cfg.arch), m->chat_template, &o.chat_kind, NULL, err));

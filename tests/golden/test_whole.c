@@ -37,7 +37,7 @@ static void whole_open(whole *w, const char *checkpoint)
     wd_local_opts o = { .model = w->g.m,
                         .tokenizer = w->tok,
                         .chat_kind = WD_CHAT_QWEN3_VL_INSTRUCT,
-                        .f32_kv = true,
+                        .kv = WD_KV_F32,
                         .backend = "cpu" };
     assert_ok(wd_vision_processor_read(golden_path(checkpoint), &o.processor, &err));
     assert_ok(wd_local_create(&o, &w->engine, &err));

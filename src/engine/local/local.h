@@ -12,6 +12,9 @@
 #include "vision/config.h"
 #include "vision/video.h"
 
+/* How keys and values are kept: AUTO is f32 for an F32 checkpoint, bf16 for the others. */
+typedef enum wd_kv_choice { WD_KV_AUTO, WD_KV_BF16, WD_KV_F32 } wd_kv_choice;
+
 typedef struct wd_local_opts {
     wd_model *model; /* borrowed, as all below */
     const wd_tokenizer *tokenizer;
@@ -19,8 +22,8 @@ typedef struct wd_local_opts {
     wd_vision_processor processor; /* ignored for a model without eyes */
     wd_video_opts video;           /* {0}: the processor's */
     uint32_t context;              /* most tokens of prompt and reply, 0: the model's */
-    bool f32_kv;                   /* keep keys and values in f32 whatever the weights are */
-    const char *backend;           /* name of the operators, for messages */
+    wd_kv_choice kv;
+    const char *backend; /* name of the operators, for messages */
 } wd_local_opts;
 
 WD_MUST_CHECK wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err);
