@@ -54,7 +54,8 @@ static void odd_files_are_refused_by_name(void **state)
     assert_fails(wd_file_map(path, &m, &err), WD_E_NOT_FOUND, "none: cannot open");
     snprintf(path, sizeof path, "%s/fifo", dir);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_fails(wd_file_read(path, 10, &b, &err), WD_E_INVALID, "is a device or pipe, expected a regular file");
+    assert_fails(wd_file_read(path, 10, &b, &err), WD_E_INVALID,
+                 "is a device or pipe, expected a regular file");
     test_write(dir, "big", "0123456789", 10);
     snprintf(path, sizeof path, "%s/big", dir);
     assert_fails(wd_file_read(path, 9, &b, &err), WD_E_LIMIT, "expected at most 9");
