@@ -40,10 +40,9 @@ def llama_bench(args, what):
 
 def llama_image(args):
     command = [os.path.join(args.llama, "llama-mtmd-cli"), "-m", args.gguf, "--mmproj", args.mmproj, "--image", args.image,
-               "-p", "Describe.", "-n", "1", "-t", str(args.threads or os.cpu_count()), "--temp", "0"]
+               "-p", "Describe.", "-n", "1", "-c", "8192", "-t", str(args.threads or os.cpu_count()), "--temp", "0"]
     out, err = timed(command)
-    ms = re.findall(r"(?:image slice|image/slice|slice).{0,40}? encoded in (\d+) ms", out + err) or \
-        re.findall(r"encoded in (\d+) ms", out + err)
+    ms = re.findall(r"(?:encoded|encoding done) in (\d+) ms", out + err)
     return sum(map(int, ms)) / 1000 if ms else None
 
 
@@ -67,6 +66,7 @@ def main():
     ap.add_argument("--mmproj")
     ap.add_argument("--image")
     ap.add_argument("-r", "--rounds", type=int, default=5)
+    ap.add_argument("--no-text", action="store_true", help="the image alone")
     ap.add_argument("-t", "--threads", type=int, default=0)
     args = ap.parse_args()
 
@@ -77,23 +77,27 @@ def main():
     ours = {"prefill": [], "decode": [], "image": [], "load": []}
     theirs = {"prefill": [], "decode": [], "image": []}
     for _ in range(args.rounds):
-        v = ward(args, prompt, 33)
-        ours["prefill"].append(v["timings"]["prefill_tokens_per_s"])
-        ours["decode"].append(v["timings"]["decode_tokens_per_s"])
-        ours["load"].append(v["timings"]["load"])
-        theirs["prefill"].append(llama_bench(args, ["-p", "512", "-n", "0"]))
-        theirs["decode"].append(llama_bench(args, ["-p", "0", "-n", "32", "-d", "512"]))
+        if not args.no_text:
+            v = ward(args, prompt, 33)
+            n_prompt = len(v["prompt_tokens"])
+            ours["prefill"].append(v["timings"]["prefill_tokens_per_s"])
+            ours["decode"].append(v["timings"]["decode_tokens_per_s"])
+            ours["load"].append(v["timings"]["load"])
+            theirs["prefill"].append(llama_bench(args, ["-p", "512", "-n", "0"]))
+            theirs["decode"].append(llama_bench(args, ["-p", "0", "-n", "32", "-d", "512"]))
         if args.image and args.mmproj:
             v = ward(args, "Describe.", 1, ["-i", args.image])
             ours["image"].append(v["timings"]["vision"])
             n_visual = v["timings"]["vision"] * v["timings"]["vision_tokens_per_s"]
             theirs["image"].append(llama_image(args))
-    row(f"prefill ({len(v['prompt_tokens']) if not args.image else 512})", ours["prefill"], theirs["prefill"], "tokens/s")
-    row("decode at depth 512", ours["decode"], theirs["decode"], "tokens/s")
+    if not args.no_text:
+        row(f"prefill of {n_prompt}", ours["prefill"], theirs["prefill"], "tokens/s")
+        row("decode at depth 512", ours["decode"], theirs["decode"], "tokens/s")
+        print(f"ward opens the model in {statistics.median(ours['load']):.3f} s (pages cached)")
     if args.image and args.mmproj:
         row(f"image, {n_visual:.0f} tokens", ours["image"], theirs["image"], "s", higher_is_better=False)
-    print(f"ward opens the model in {statistics.median(ours['load']):.3f} s (pages cached)")
-    big = subprocess.run(["/usr/bin/env", "python3", "-c", MEMORY, args.ward, args.model, prompt],
+    picture = ["-i", args.image] if args.image else []
+    big = subprocess.run([sys.executable, "-c", MEMORY, args.ward, args.model, *picture, prompt],
                          stdout=subprocess.PIPE, text=True)
     print(big.stdout.strip())
 
@@ -101,7 +105,7 @@ def main():
 # Peak memory that is not the mapped checkpoint: the largest RssAnon + RssShmem seen while it runs.
 MEMORY = r"""
 import subprocess, sys, time
-p = subprocess.Popen([sys.argv[1], "chat", "-m", sys.argv[2], "-t", "0", "-n", "8", "--ignore-end", "--json", sys.argv[3]],
+p = subprocess.Popen([sys.argv[1], "chat", "-m", sys.argv[2], "-t", "0", "-n", "8", "--ignore-end", "--json", *sys.argv[3:]],
                      stdout=subprocess.DEVNULL)
 anon = total = 0
 while p.poll() is None:
