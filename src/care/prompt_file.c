@@ -35,7 +35,8 @@ wd_status wd_prompt_file_read(const char *path, wd_arena *a, wd_prompt_file *out
             st = WD_FAIL(err, WD_E_NOMEM, "%s: no memory", path);
         else if (!find_part(file, "[system]\n", &out->system) || !find_part(file, "[user]\n", &out->user))
             st = WD_FAIL(err, WD_E_INVALID, "%s: expected a [system] and a [user] part", path);
-        wd_digest_of(file, &out->digest);
+        if (!st)
+            wd_digest_of(file, &out->digest);
         out->path = path;
     }
     wd_buf_free(&b);

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "care/boxes.h"
 #include "text/tokenizer.h"
 
 void wd_show_begin(wd_show *s, bool quiet)
@@ -137,6 +138,26 @@ static json_t *timings(const wd_generated *g, const wd_runtime *rt)
                      rate(g->n_id ? g->n_id - 1 : 0, t->decode_s));
 }
 
+/* Boxes of a reply about a single picture, in its pixels. */
+static wd_status boxes(const wd_generated *g, const wd_generate *rq, json_t **out, wd_err *err)
+{
+    wd_arena *a = wd_arena_create((size_t)1 << 20, true);
+    if (!a)
+        return WD_FAIL(err, WD_E_NOMEM, "boxes: no memory");
+    wd_box *box;
+    size_t n, n_bad;
+    const wd_image *im = rq->media.image;
+    const wd_status st = wd_boxes_read(wd_buf_view(&g->reply.content), im->width, im->height, a, &box, &n,
+                                       &n_bad, err);
+    json_t *list = json_array();
+    for (size_t i = 0; !st && list && i < n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:[f, f, f, f]}", "label", box[i].label, "pixels",
+                                              box[i].x1, box[i].y1, box[i].x2, box[i].y2));
+    wd_arena_destroy(a);
+    *out = list;
+    return st;
+}
+
 wd_status wd_show_json(const wd_generated *g, const wd_generate *rq, const wd_runtime *rt, wd_err *err)
 {
     json_t *usage = json_pack("{s:I, s:I, s:I, s:{s:I}}", "prompt_tokens", (json_int_t)g->n_prompt,
@@ -148,6 +169,15 @@ wd_status wd_show_json(const wd_generated *g, const wd_generate *rq, const wd_ru
                           text(&g->reply.content), "reasoning", text(&g->reply.reasoning), "tool_calls",
                           tool_calls(&g->reply), "finish_reason", wd_finish_name(g->finish), "usage", usage,
                           "timings", timings(g, rt));
+    if (v && rq->media.n_image == 1 && rq->media.n_video == 0) {
+        json_t *found = NULL;
+        const wd_status st = boxes(g, rq, &found, err);
+        json_object_set_new(v, "boxes", found);
+        if (st) {
+            json_decref(v);
+            return st;
+        }
+    }
     if (v && rq->logprobs)
         json_object_set_new(v, "logprobs", logprobs(g->id, g->logprob, g->n_id, 0));
     if (v && rq->prompt_logprobs)

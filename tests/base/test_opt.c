@@ -96,6 +96,28 @@ static void the_line_beats_the_command_section_beats_the_ward_section(void **sta
     test_rm_dir(dir);
 }
 
+static void any_allocation_or_read_may_fail(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir(), path[600];
+    test_write(dir, "ward.ini", "[ward]\nmodel = m\nimage = a\n", 27);
+    snprintf(path, sizeof path, "%s/ward.ini", dir);
+    for (uint64_t nth = 1;; nth++) {
+        wd_inject_failure(nth);
+        wd_arena *a = wd_arena_create(1 << 16, false);
+        const char *const argv[] = { "-i", "b", "x" };
+        target t = { 0 };
+        wd_opt_list rest;
+        const wd_status st = a ? wd_opt_parse(&table, 3, argv, path, a, &t, &rest, NULL) : WD_E_NOMEM;
+        const bool injected = wd_inject_failure(0) >= nth;
+        wd_arena_destroy(a);
+        assert_true(injected ? st != WD_OK : st == WD_OK);
+        if (!injected)
+            break;
+    }
+    test_rm_dir(dir);
+}
+
 static void help_names_every_option(void **state)
 {
     (void)state;
@@ -126,6 +148,7 @@ int main(void)
         cmocka_unit_test(every_spelling_of_an_option_is_read),
         cmocka_unit_test(a_wrong_option_gets_one_clear_sentence),
         cmocka_unit_test(the_line_beats_the_command_section_beats_the_ward_section),
+        cmocka_unit_test(any_allocation_or_read_may_fail),
         cmocka_unit_test(help_names_every_option),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
