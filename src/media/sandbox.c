@@ -35,6 +35,7 @@ static struct {
     pthread_mutex_t mu;
     int sock;
     pid_t pid;
+    bool gone; /* a call found nobody at the other end */
 } the_zygote = { .mu = PTHREAD_MUTEX_INITIALIZER, .sock = -1, .pid = -1 };
 
 typedef struct call {
@@ -65,6 +66,7 @@ static void forget_zygote(void) /* under mu */
         while (waitpid(the_zygote.pid, NULL, 0) < 0 && errno == EINTR) {
         }
     the_zygote.pid = -1;
+    the_zygote.gone = false;
 }
 
 static wd_status fork_zygote(wd_err *err) /* under mu */
@@ -91,12 +93,24 @@ static wd_status fork_zygote(wd_err *err) /* under mu */
     return WD_OK;
 }
 
+/* Whether the zygote has ended. While it is dying, waitpid does not know yet, but its end of the socket is closed. */
+static bool zygote_is_gone(void) /* under mu */
+{
+    struct pollfd p = { .fd = the_zygote.sock };
+    if (waitpid(the_zygote.pid, NULL, WNOHANG) != 0) {
+        the_zygote.pid = -1; /* reaped now */
+        return true;
+    }
+    return the_zygote.gone || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)));
+}
+
 wd_status wd_sandbox_start(wd_err *err)
 {
     wd_status st = WD_OK;
     pthread_mutex_lock(&the_zygote.mu);
-    if (the_zygote.pid > 0 && waitpid(the_zygote.pid, NULL, WNOHANG) != 0) {
-        the_zygote.pid = -1; /* it died, and is reaped now */
+    if (the_zygote.pid > 0 && zygote_is_gone()) {
+        if (the_zygote.pid > 0)
+            kill(the_zygote.pid, SIGKILL);
         forget_zygote();
     }
     if (the_zygote.pid <= 0)
@@ -167,11 +181,13 @@ static wd_status post(const call *c, const wd_sandbox__request *r, wd_span opts,
         n = started ? sendmsg(the_zygote.sock, &m, MSG_NOSIGNAL) : -1;
     while (started && n < 0 && errno == EINTR);
     const int why = errno;
+    const bool gone = n < 0 && (why == EPIPE || why == ECONNRESET || why == ECONNREFUSED);
+    the_zygote.gone |= started && gone;
     pthread_mutex_unlock(&the_zygote.mu);
 
     if (!started)
         return WD_FAIL(err, WD_E_INTERNAL, "%s: the decoder process was not started", c->what);
-    if (n < 0 && (why == EPIPE || why == ECONNRESET || why == ECONNREFUSED))
+    if (gone)
         return WD_FAIL(err, WD_E_IO, "%s: the decoder process has ended; nothing can be decoded", c->what);
     if (n < 0)
         return WD_FAIL(err, WD_E_IO, "%s: the decoder process cannot be reached: %s", c->what, strerror(why));
