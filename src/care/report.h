@@ -57,6 +57,9 @@ WD_MUST_CHECK wd_status wd_report_make(wd_engine *e, const wd_study *study, cons
 /* The draft as JSON (care/schemas/report.json) and as Markdown. Both say DRAFT. */
 json_t *wd_report_json(const wd_report *r); /* NULL: no memory */
 void wd_report_markdown(const wd_report *r, wd_buf *out);
+/* One of them as a file's bytes, and both as dir/report.json and dir/report.md (dir is created). */
+WD_MUST_CHECK wd_status wd_report_text(const wd_report *r, bool json, wd_buf *out, wd_err *err);
+WD_MUST_CHECK wd_status wd_report_save(const wd_report *r, const char *dir, wd_err *err);
 
 /* The reply alone: a JSON object {"findings", "impression"} (also inside ``` fences), or text under the headings
  * Findings / Impression (所见 / 印象). Returns false with *why, a sentence, when it is neither. For tests too. */

@@ -1,6 +1,9 @@
 /* The draft as JSON and as Markdown. */
+#include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "care/report.h"
 
 static json_t *shown_json(const wd_slices *s)
@@ -145,4 +148,37 @@ void wd_report_markdown(const wd_report *r, wd_buf *out)
                       r->shown->picture[i].info->sop_instance_uid);
     wd_buf_printf(out, "\n---\nDRAFT, %s; model %s %s; prompt %s\n", r->created, r->model,
                   r->model_digest ? r->model_digest : "", r->prompt_digest);
+}
+
+wd_status wd_report_text(const wd_report *r, bool json, wd_buf *out, wd_err *err)
+{
+    if (json) {
+        json_t *v = wd_report_json(r);
+        if (!v)
+            return WD_FAIL(err, WD_E_NOMEM, "report: no memory");
+        const wd_status st = wd_json_write(v, JSON_INDENT(2), out, err);
+        json_decref(v);
+        WD_TRY(st);
+        wd_buf_char(out, '\n');
+    } else {
+        wd_report_markdown(r, out);
+    }
+    return wd_buf_check(out, "report", err);
+}
+
+wd_status wd_report_save(const wd_report *r, const char *dir, wd_err *err)
+{
+    WD_TRY(wd_file_mkdirs(dir, err));
+    wd_status st = WD_OK;
+    for (int json = 1; !st && json >= 0; json--) {
+        char path[4096];
+        wd_buf b = { 0 };
+        st = wd_report_text(r, json, &b, err);
+        if (!st && snprintf(path, sizeof path, "%s/report.%s", dir, json ? "json" : "md") >= (int)sizeof path)
+            st = WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", dir);
+        if (!st)
+            st = wd_file_write(path, wd_buf_view(&b), err);
+        wd_buf_wipe(&b);
+    }
+    return st;
 }

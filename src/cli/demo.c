@@ -122,34 +122,16 @@ static void draw(const wd_image *im, bool colour, wd_buf *b)
     }
 }
 
-static wd_status save_file(demo *d, const char *name, const wd_buf *b, wd_err *err)
-{
-    const char *path = wd_path_join(d->cli->arena, d->o->out, name);
-    return path ? wd_file_write(path, wd_buf_view(b), err) : no_memory(err);
-}
-
 static wd_status save_all(demo *d, wd_err *err)
 {
+    WD_TRY(wd_report_save(&d->report, d->o->out, err));
+    const char *path = wd_path_join(d->cli->arena, d->o->out, "key-image.png");
+    if (!path)
+        return no_memory(err);
     wd_buf b = { 0 };
-    json_t *v = wd_report_json(&d->report);
-    wd_status st = v ? wd_json_write(v, JSON_INDENT(2), &b, err) : no_memory(err);
-    json_decref(v);
-    wd_buf_char(&b, '\n');
+    wd_status st = wd_png_write(&d->find.slice[0].picture->image, &b, err);
     if (!st)
-        st = wd_buf_check(&b, "report", err);
-    if (!st)
-        st = save_file(d, "report.json", &b, err);
-    wd_buf_clear(&b);
-    wd_report_markdown(&d->report, &b);
-    if (!st)
-        st = wd_buf_check(&b, "report", err);
-    if (!st)
-        st = save_file(d, "report.md", &b, err);
-    wd_buf_clear(&b);
-    if (!st)
-        st = wd_png_write(&d->find.slice[0].picture->image, &b, err);
-    if (!st)
-        st = save_file(d, "key-image.png", &b, err);
+        st = wd_file_write(path, wd_buf_view(&b), err);
     wd_buf_free(&b);
     return st;
 }

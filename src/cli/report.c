@@ -37,37 +37,15 @@ static const wd_opt opts[] = {
 };
 /* clang-format on */
 
-static wd_status save(wd_cli *cli, const char *dir, const char *name, const wd_buf *b, wd_err *err)
+static wd_status write_out(const options *o, const wd_report *r, wd_err *err)
 {
-    const char *path = wd_path_join(cli->arena, dir, name);
-    if (!path)
-        return WD_FAIL(err, WD_E_NOMEM, "report: no memory");
-    return wd_file_write(path, wd_buf_view(b), err);
-}
-
-static wd_status write_out(wd_cli *cli, const options *o, const wd_report *r, wd_err *err)
-{
-    wd_buf md = { 0 }, js = { 0 };
-    json_t *v = wd_report_json(r);
-    wd_status st = v ? wd_json_write(v, JSON_INDENT(2), &js, err)
-                     : WD_FAIL(err, WD_E_NOMEM, "report: no memory");
-    json_decref(v);
-    wd_buf_char(&js, '\n');
-    wd_report_markdown(r, &md);
+    if (o->out)
+        WD_TRY(wd_report_save(r, o->out, err));
+    wd_buf b = { 0 };
+    wd_status st = wd_report_text(r, o->json, &b, err);
     if (!st)
-        st = wd_buf_check(&js, "report", err);
-    if (!st)
-        st = wd_buf_check(&md, "report", err);
-    if (!st && o->out)
-        st = wd_file_mkdirs(o->out, err);
-    if (!st && o->out)
-        st = save(cli, o->out, "report.json", &js, err);
-    if (!st && o->out)
-        st = save(cli, o->out, "report.md", &md, err);
-    if (!st)
-        st = wd_cli_print(wd_buf_view(o->json ? &js : &md), err);
-    wd_buf_wipe(&md);
-    wd_buf_wipe(&js);
+        st = wd_cli_print(wd_buf_view(&b), err);
+    wd_buf_wipe(&b);
     return st;
 }
 
@@ -104,7 +82,7 @@ static wd_status make(wd_cli *cli, const options *o, const wd_study *study, wd_r
     wd_report r;
     wd_status st = wd_report_make(wd_runtime_engine(rt), study, &ro, cli->arena, &r, err);
     wd_show_end(&show);
-    return st ? st : write_out(cli, o, &r, err);
+    return st ? st : write_out(o, &r, err);
 }
 
 static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err)

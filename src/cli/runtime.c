@@ -86,12 +86,11 @@ static wd_status open_operators(const wd_model_args *m, wd_runtime *r, wd_err *e
     return wd_cpu_ops_create(&o, &r->ops, err);
 }
 
-static wd_status open_model(const wd_model_args *m, wd_runtime *r, wd_err *err)
+static wd_status open_model(wd_runtime *r, wd_err *err)
 {
     wd_model_opts o = WD_MODEL_OPTS_DEFAULT;
     o.lora = r->lora;
     o.n_lora = r->n_lora;
-    (void)m;
     WD_TRY(wd_inventory_warn_extra(&r->cfg, r->weights, err));
     return wd_model_open(r->weights, &r->cfg, &o, r->ops, &r->model, err);
 }
@@ -131,7 +130,7 @@ static wd_status open_all(wd_cli *cli, const wd_model_args *m, wd_runtime *r, wd
     WD_TRY(open_lora(cli, m, r, err));
     WD_TRY(wd_tokenizer_open(m->model, &r->tokenizer, err));
     WD_TRY(open_operators(m, r, err));
-    WD_TRY(open_model(m, r, err));
+    WD_TRY(open_model(r, err));
     return open_engine(m, r, err);
 }
 

@@ -41,8 +41,7 @@ typedef struct wd_model_args {
 
 typedef struct wd_runtime wd_runtime;
 
-/* Opens the model. sample (may be NULL) gets the recommended options. Progress of loading is not shown: the files
- * are mapped. */
+/* Opens the model. No progress is shown: the files are mapped. */
 WD_MUST_CHECK wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_runtime **out, wd_err *err);
 void wd_runtime_close(wd_runtime *r); /* accepts NULL */
 

@@ -126,7 +126,7 @@ static wd_status note_places(wd_local *e, const wd_local_prompt *p, wd_err *err)
     return WD_OK;
 }
 
-/* One chunk: tokens [at, at + n). want: rows whose logits are wanted, from the chunk's row `row` on. */
+/* One chunk: tokens [at, at + n) of the prompt; hidden and logits of its rows `rows` [n_row]. */
 static wd_status chunk(wd_local *e, const wd_local_prompt *p, size_t at, size_t n, const int32_t *visual,
                        const wd_features *f, const wd_watch *watch, const uint32_t *rows, size_t n_row,
                        float *hidden, float *logits, wd_err *err)
