@@ -379,6 +379,19 @@ static wd_status parse_reply(const wd_generate *rq, wd_span text, wd_parsed *out
     return st;
 }
 
+/* The prompt as a Qwen3-VL Instruct checkpoint reads it joins the call. */
+static wd_status with_prompt(json_t **call, wd_status rendered, const wd_chat_text *t, wd_err *err)
+{
+    wd_status st = rendered;
+    if (!st && (!*call || json_object_set_new(*call, "prompt", text_json(t->text))))
+        st = no_memory(err);
+    if (st) {
+        json_decref(*call);
+        *call = NULL;
+    }
+    return st;
+}
+
 static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_generated *out, wd_err *err)
 {
     wd_oracle *o = self;
@@ -394,7 +407,12 @@ static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_gen
             json_decref(call);
             call = NULL;
         }
-        st = record(o, a, "generate", call, (const wd_media *[]){ &rq->media }, 1, err);
+        wd_chat chat = rq->chat;
+        chat.kind = WD_CHAT_QWEN3_VL_INSTRUCT;
+        wd_chat_text text;
+        st = with_prompt(&call, wd_chat_render(a, &chat, &text, err), &text, err);
+        if (!st)
+            st = record(o, a, "generate", call, (const wd_media *[]){ &rq->media }, 1, err);
     }
     wd_generated r = { .finish = WD_FINISH_STOP };
     if (!st)
@@ -433,6 +451,10 @@ static wd_status rerank(void *self, wd_arena *a, const wd_rerank_pair *rq, doubl
             json_decref(call);
             call = NULL;
         }
+        wd_chat_text text;
+        WD_TRY(with_prompt(
+            &call, wd_chat_vl_reranker(a, rq->instruction, rq->query.parts, rq->document.parts, &text, err),
+            &text, err));
         WD_TRY(record(o, a, "rerank", call, (const wd_media *[]){ &rq->query.media, &rq->document.media }, 2,
                       err));
     }
@@ -456,6 +478,9 @@ static wd_status embed(void *self, wd_arena *a, const wd_embed *rq, const float 
             json_decref(call);
             call = NULL;
         }
+        wd_chat_text text;
+        WD_TRY(with_prompt(&call, wd_chat_vl_embedding(a, rq->instruction, rq->item.parts, &text, err), &text,
+                           err));
         WD_TRY(record(o, a, "embed", call, (const wd_media *[]){ &rq->item.media }, 1, err));
     }
     v[0] = 1;

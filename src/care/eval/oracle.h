@@ -9,6 +9,7 @@
  *                  "reasoning_content"?, "tool_calls"?: [{"name", "arguments"}]}], "tools"?: [...],     (generate)
  *    "instruction", "query": [part], "document": [part],                                                (rerank)
  *    "instruction", "item": [part],                                                                     (embed)
+ *    "prompt": "what a Qwen3-VL Instruct, Reranker or Embedding checkpoint reads, one placeholder a picture",
  *    "reply": "raw text, tool-call markup included" (generate) | "score": 0 | 1 (rerank),
  *    "images": [{"width", "height"}],
  *    "videos": [{"width", "height", "fps", "frames": [index of each frame that follows]}],
