@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "care/find.h"
-#include "care/phantom.h"
+#include "care/phantom/ct.h"
 #include "care/report.h"
 #include "cli/data.h"
 #include "cli/runtime.h"
@@ -27,7 +27,7 @@ static const wd_opt opts[] = {
     { "out", 'o', WD_OPT_STR, AT(out), "ward-demo", 0, 0, "directory for the series, the draft and the key image" },
     { "language", 'l', WD_OPT_STR, AT(language), "en", 0, 0, "en or zh" },
     { "seed", 0, WD_OPT_INT, AT(seed), "1", 0, 1e9, "draws another phantom" },
-    { "slices", 0, WD_OPT_INT, AT(slices), "24", 8, 400, "of the series" },
+    { "slices", 0, WD_OPT_INT, AT(slices), "12", 8, 400, "of the series" },
     { "max-tokens", 'n', WD_OPT_INT, AT(max_tokens), "96", 1, 1 << 20, "of the draft" },
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "one JSON object on standard output" },
 };
@@ -38,7 +38,7 @@ static const wd_opt opts[] = {
 typedef struct demo {
     wd_cli *cli;
     const options *o;
-    wd_phantom_truth truth;
+    wd_ct *ct;
     const char *sentence, *series_dir;
     wd_study *study;
     wd_runtime *rt;
@@ -54,17 +54,15 @@ static wd_status no_memory(wd_err *err)
 
 static wd_status make_series(demo *d, wd_err *err)
 {
+    const wd_ct_opts co = { .seed = (uint64_t)d->o->seed, .n_slice = (uint32_t)d->o->slices, .matrix = 256 };
+    size_t n;
     d->series_dir = wd_path_join(d->cli->arena, d->o->out, "series");
     if (!d->series_dir)
         return no_memory(err);
-    const wd_phantom_opts po = { .seed = (uint64_t)d->o->seed,
-                                 .n_slice = (uint32_t)d->o->slices,
-                                 .side = 256 };
-    WD_TRY(wd_phantom_write(d->series_dir, &po, &d->truth, err));
-    d->sentence = wd_arena_printf(d->cli->arena, "A %.0f mm nodule in the %s.", d->truth.diameter_mm,
-                                  d->truth.lobe);
-    if (!d->sentence)
-        return no_memory(err);
+    WD_TRY(wd_ct_create(&co, &d->ct, err));
+    WD_TRY(wd_ct_write(d->ct, d->o->out, err));
+    const wd_ct_finding *f = wd_ct_findings(d->ct, &n);
+    d->sentence = n ? f->text[strcmp(d->o->language, "zh") ? WD_CT_EN : WD_CT_ZH] : "The lungs are clear.";
     return wd_cli_study(d->cli, &d->series_dir, 1, &d->study, err);
 }
 
@@ -142,12 +140,11 @@ static wd_status show_text(demo *d, wd_err *err)
     const wd_found *best = &d->find.slice[0];
     wd_buf_printf(&b,
                   "Ward demo: a synthetic chest CT of %u slices (seed %lld), written as DICOM to %s/\n"
-                  "The nodule that was drawn: %.1f mm, %s, slices %u to %u.\n"
+                  "What was drawn is in %s/truth.json.\n"
                   "The bundled checkpoint has RANDOM weights: this shows that every part works, not that it "
                   "is right.\n\n"
                   "find \"%s\"\n",
-                  (unsigned)d->o->slices, (long long)d->o->seed, d->series_dir, d->truth.diameter_mm,
-                  d->truth.lobe, d->truth.first_slice, d->truth.last_slice, d->sentence);
+                  (unsigned)d->o->slices, (long long)d->o->seed, d->series_dir, d->o->out, d->sentence);
     for (uint32_t i = 0; i < 3 && i < d->find.n_slice; i++)
         wd_buf_printf(&b, "  %.4f  slice %u\n", d->find.slice[i].score, d->find.slice[i].picture->slice + 1);
     wd_buf_printf(&b, "\nkey image: slice %u, lung window (%s/key-image.png)\n\n", best->picture->slice + 1,
@@ -165,9 +162,7 @@ static wd_status show_text(demo *d, wd_err *err)
 
 static wd_status show_json(demo *d, wd_err *err)
 {
-    const wd_phantom_truth *t = &d->truth;
-    json_t *truth = json_pack("{s:f, s:s, s:i, s:i}", "diameter_mm", t->diameter_mm, "lobe", t->lobe,
-                              "first_slice", (int)t->first_slice, "last_slice", (int)t->last_slice);
+    json_t *truth = wd_ct_truth(d->ct);
     json_t *found = json_array();
     for (uint32_t i = 0; found && i < d->find.n_slice; i++)
         json_array_append_new(found,
@@ -192,8 +187,9 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         WD_TRY(wd_data_find(cli, "models/demo", &o.m.model, err));
     demo d = { .cli = cli, .o = &o };
     const double start = wd_clock_s();
-    WD_TRY(make_series(&d, err));
-    wd_status st = wd_runtime_open(cli, &o.m, &d.rt, err);
+    wd_status st = make_series(&d, err);
+    if (!st)
+        st = wd_runtime_open(cli, &o.m, &d.rt, err);
     if (!st)
         st = run_stories(&d, err);
     if (!st)
@@ -202,6 +198,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     if (!st)
         st = o.json ? show_json(&d, err) : show_text(&d, err);
     wd_runtime_close(d.rt);
+    wd_ct_destroy(d.ct);
     return st;
 }
 
@@ -209,7 +206,7 @@ const wd_command wd_cmd_demo = {
     .name = "demo",
     .brief = "a synthetic CT series, find and report on it, with the bundled model",
     .operands = "",
-    .about = "Draws a synthetic chest CT series (body, lungs, vessels, spine, one nodule) from a seed, "
+    .about = "Draws a synthetic chest CT series (body, lungs, vessels, spine, findings) from a seed, "
              "writes it as\n"
              "DICOM, ranks its slices by a sentence, drafts a report, and shows both with one key image. The "
              "bundled\n"

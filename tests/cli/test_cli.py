@@ -49,7 +49,7 @@ class Contract(unittest.TestCase):
     def test_every_command_has_help_with_examples(self):
         overview = ward("help")
         self.assertEqual(overview.returncode, 0)
-        for name in "chat report find embed rerank tokenize inspect demo version".split():
+        for name in "chat report find embed rerank tokenize inspect demo phantom version".split():
             self.assertIn(name.encode(), overview.stdout)
             page = ward("help", name)
             self.assertEqual(page.returncode, 0, name)
@@ -166,7 +166,8 @@ class Ends(unittest.TestCase):
                 p.kill()
                 p.wait()
                 sizes = {f.stat().st_size for f in pathlib.Path(d).rglob("slice-???.dcm")}
-                self.assertLessEqual(len(sizes), 1, sizes)
+                # all alike but for the lengths of a few numbers in the header
+                self.assertTrue(not sizes or max(sizes) - min(sizes) < 64, sizes)
                 for f in pathlib.Path(d).glob("report.json"):
                     json.loads(f.read_text())
 
