@@ -264,3 +264,12 @@ wd_status wd_ct_write(const wd_ct *ct, const char *dir, wd_err *err)
     wd_buf_free(&file);
     return st;
 }
+
+wd_status wd_ct_make(const char *dir, const wd_ct_opts *o, wd_err *err)
+{
+    wd_ct *ct;
+    WD_TRY(wd_ct_create(o, &ct, err));
+    const wd_status st = wd_ct_write(ct, dir, err);
+    wd_ct_destroy(ct);
+    return st;
+}

@@ -23,7 +23,7 @@
  * A nodule's centre is at least 8 mm from them and its radius + 2 mm (6 mm at least) inside the lung, more than 36 mm
  * from the hilum, outside effusion and consolidation, and at most 20 % of its radius off the plane of a slice.
  * Nodules that a slice or its neighbour shows are at least 45 mm apart in the plane. Vessels away from the hilum are
- * thinner than 2.5 mm.
+ * 2 mm thick or less.
  */
 #ifndef WD_CARE_PHANTOM_CT_H
 #define WD_CARE_PHANTOM_CT_H
@@ -112,5 +112,7 @@ json_t *wd_ct_truth(const wd_ct *ct);
 
 /* Writes dir/series/slice-001.dcm .. and dir/truth.json (folders are made). */
 WD_MUST_CHECK wd_status wd_ct_write(const wd_ct *ct, const char *dir, wd_err *err);
+/* wd_ct_create and wd_ct_write in one. */
+WD_MUST_CHECK wd_status wd_ct_make(const char *dir, const wd_ct_opts *o, wd_err *err);
 
 #endif

@@ -305,7 +305,7 @@ void ct__anatomy(wd_ct *ct)
 /* The radius of a vessel at a distance from the hilum: big ones at the hilum only. */
 static double vessel_mm(double from_hilum)
 {
-    return from_hilum < 36 ? 4.2 - from_hilum / 36 * 3.05 : fmax(1.15 - (from_hilum - 36) * 0.006, 0.7);
+    return from_hilum < 36 ? 4.2 - from_hilum / 36 * 3.2 : fmax(1 - (from_hilum - 36) * 0.005, 0.62);
 }
 
 /* A bent tube from a to b in steps; leaves its points. scale: of the radius. */
