@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "care/phantom/ct.h"
+#include "care/phantom/exercise.h"
 #include "cli/cli.h"
 
 typedef struct options {
@@ -59,8 +60,29 @@ static wd_status write_ct(wd_cli *cli, const options *o, uint64_t seed, const ch
     return st;
 }
 
+static wd_status write_exercise(wd_cli *cli, const options *o, uint64_t seed, const char *dir,
+                                const char **says, wd_err *err)
+{
+    (void)o;
+    WD_TRY(wd_exercise_write(dir, seed, err));
+    wd_arena *a = wd_arena_create(8u << 20, false);
+    wd_exercise *x = NULL;
+    wd_status st = a ? wd_exercise_plan(seed, a, &x, err) : WD_FAIL(err, WD_E_NOMEM, "phantom: no memory");
+    if (!st) {
+        const wd_exercise_info *i = wd_exercise_info_of(x);
+        *says = wd_arena_printf(cli->arena, "%s: %s from the %s, %u frames, repetitions %u, faults %u\n", dir,
+                                wd_rehab_rule_of(i->kind)->title[0], wd_exercise_camera_name(i->camera),
+                                i->n_frame, i->n_rep, i->n_fault);
+        if (!*says)
+            st = WD_FAIL(err, WD_E_NOMEM, "phantom: no memory");
+    }
+    wd_arena_destroy(a);
+    return st;
+}
+
 static const kind kinds[] = {
     { "ct", write_ct },
+    { "exercise", write_exercise },
 };
 
 static wd_status find_kind(const wd_opt_list *rest, const kind **out, wd_err *err)
@@ -96,7 +118,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
 {
     options o = { 0 };
     wd_opt_list rest;
-    const kind *k;
+    const kind *k = NULL;
     uint64_t from, to;
     WD_TRY(wd_cli_options(cli, &wd_cmd_phantom, argc, argv, &o, &rest, err));
     WD_TRY(find_kind(&rest, &k, err));
@@ -140,7 +162,9 @@ const wd_command wd_cmd_phantom = {
     .about =
         "Writes a synthetic case and truth.json beside it, for demonstrations, tests and evaluation. The\n"
         "same seed gives the same bytes. Nobody is depicted.\n\n"
-        "  ct    a chest CT series (DICOM): nodules, consolidation, effusion, emphysema or nothing",
+        "  ct        a chest CT series (DICOM): nodules, consolidation, effusion, emphysema or nothing\n"
+        "  exercise  a video of an exercise (MP4): squat, wall sit, straight-leg raise, knee extension,\n"
+        "            shoulder abduction, with repetitions and faults",
     .examples = "  ward phantom ct --seed 7 -o case\n  ward phantom ct --seeds 1..200 -o cases --json\n",
     .options = { "phantom", opts, WD_COUNT(opts) },
     .run = run,
