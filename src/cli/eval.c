@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "care/eval/eval.h"
+#include "care/phantom/phantom.h"
 #include "cli/data.h"
 #include "cli/runtime.h"
 
@@ -126,6 +127,10 @@ static wd_status check(const options *o, const wd_eval_opts *e, wd_err *err)
         return WD_FAIL(err, WD_E_USAGE, "eval: no truth is known about embeddings; --oracle ranks by scores");
     if (o->record && o->json)
         return WD_FAIL(err, WD_E_USAGE, "eval: --record scores nothing; leave --json out");
+    if (!no_model && e->last >= WD_PHANTOM_TRAIN_SEED && o->seeds)
+        return WD_FAIL(err, WD_E_USAGE,
+                       "--seeds: from %d on they are for training; a model is measured on smaller ones",
+                       WD_PHANTOM_TRAIN_SEED);
     return WD_OK;
 }
 
@@ -269,9 +274,9 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     WD_TRY(wd_cli_options(cli, &wd_cmd_eval, argc, argv, &o, &rest, err));
     wd_eval_opts e = { .run = WD_EVAL_RUN_DEFAULT, .cases = o.cases, .no_score = o.record != NULL };
     WD_TRY(choose_suite(&rest, &e.suite, err));
-    WD_TRY(check(&o, &e, err));
     if (o.seeds)
         WD_TRY(read_seeds(o.seeds, &e.first, &e.last, err));
+    WD_TRY(check(&o, &e, err));
     WD_TRY(read_language(o.language, &e.language, err));
     e.blind = o.baseline && !strcmp(o.baseline, "blind");
     e.run.embedding = o.baseline && !e.blind;

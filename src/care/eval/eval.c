@@ -19,6 +19,8 @@
 
 /* One line each; NULL ends it. */
 static const wd_eval_suite *const suites[] = {
+    &wd_eval_report,
+    &wd_eval_find,
     NULL,
 };
 
