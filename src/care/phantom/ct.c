@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -197,7 +198,7 @@ static wd_status write_slice(const wd_ct *ct, const char *dir, uint32_t slice, i
         make_uid(uid[k], ct, k, k == 2 ? slice - 1 : 0);
     snprintf(patient, sizeof patient, "PHANTOM-%llu", (unsigned long long)ct->o.seed);
     if (snprintf(path, sizeof path, "%s/series/slice-%03u.dcm", dir, slice) >= (int)sizeof path)
-        return WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", dir);
+        return WD_FAIL(err, WD_E_INVALID, "phantom: a folder name of %zu bytes is too long", strlen(dir));
     const wd_dicom_ct image = { .study_uid = uid[0],
                                 .series_uid = uid[1],
                                 .sop_instance_uid = uid[2],
@@ -234,7 +235,7 @@ static wd_status write_truth(const wd_ct *ct, const char *dir, wd_buf *file, wd_
     if (!truth)
         st = WD_FAIL(err, WD_E_NOMEM, "phantom: no memory for the truth");
     else if (snprintf(path, sizeof path, "%s/truth.json", dir) >= (int)sizeof path)
-        st = WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", dir);
+        st = WD_FAIL(err, WD_E_INVALID, "phantom: a folder name of %zu bytes is too long", strlen(dir));
     if (!st)
         st = wd_json_write(truth, JSON_INDENT(1) | JSON_REAL_PRECISION(6), file, err);
     if (!st) {
@@ -251,7 +252,7 @@ wd_status wd_ct_write(const wd_ct *ct, const char *dir, wd_err *err)
 {
     char series[4096];
     if (snprintf(series, sizeof series, "%s/series", dir) >= (int)sizeof series)
-        return WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", dir);
+        return WD_FAIL(err, WD_E_INVALID, "phantom: a folder name of %zu bytes is too long", strlen(dir));
     WD_TRY(wd_file_mkdirs(series, err));
     wd_buf file = { 0 };
     int16_t *hu = WD_ALLOC_N(int16_t, (size_t)ct->o.matrix * ct->o.matrix);

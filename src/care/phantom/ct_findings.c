@@ -128,6 +128,13 @@ static wd_status list_slices(wd_ct *ct, wd_ct_finding *f, double least, double s
     return WD_OK;
 }
 
+/* The height of the slice nearest to a height: what is thin lies there, to be seen. */
+static double nearest_z(const wd_ct *ct, double z)
+{
+    const double at = floor((z + CT_HEIGHT_MM / 2) / ct->step_mm);
+    return ct__slice_z(ct, 1 + (uint32_t)fmin(fmax(at, 0), ct->o.n_slice - 1.0));
+}
+
 typedef bool (*is_there)(const wd_ct *ct, const plan *pl, const double p[3]);
 
 static bool fluid_there(const wd_ct *ct, const plan *pl, const double p[3])
@@ -257,9 +264,11 @@ static bool choose_patch(wd_ct *ct, plan *pl, wd_ct_finding *f)
             if (ct__solid_depth(lung, behind) < 0.7 * half)
                 continue;
         }
+        const double hilum_x = side == WD_CT_LEFT ? 34 : -34; /* the long axis points away from it */
+        const double away = (p[0] - hilum_x) * d[0] + (p[1] - 4) * d[1] < 0 ? -1 : 1;
         pl->patch = (ct_patch){ .c = { p[0], p[1], p[2] },
                                 .r = { half, half * wd_rand_range(r, 0.65, 1), wd_rand_range(r, 12, 26) },
-                                .dir = { d[0] / sqrt(len2), d[1] / sqrt(len2) },
+                                .dir = { away * d[0] / sqrt(len2), away * d[1] / sqrt(len2) },
                                 .noise = wd_rand_u64(r),
                                 .lobe = lobe };
         pl->patch_side = side;
@@ -299,15 +308,17 @@ static void add_patch(wd_ct *ct, const plan *pl)
         .kind = CT_PATCH, .in_lung = true, .hu = (float)wd_rand_range(r, 15, 40), .patch = *s
     };
     ct__add(ct, &shape);
-    for (int layer = -1; layer <= 1; layer++) {
-        const double z = s->c[2] + layer * fmax(ct->step_mm, 8);
+    const int n = s->r[0] < 20 ? 2 : 3; /* bronchi */
+    const double apart = ct->step_mm * ceil(8 / ct->step_mm), middle = nearest_z(ct, s->c[2]);
+    for (int layer = -2; layer <= 2; layer++) {
+        const double z = middle + layer * apart;
         if (fabs(z - s->c[2]) > 0.8 * s->r[2])
             continue;
-        for (int i = 0; i < 3; i++) {
-            const double across = (i - 1) * 0.36 + wd_rand_range(r, -0.08, 0.08),
-                         thin = wd_rand_range(r, 1.3, 1.9);
+        for (int i = 0; i < n; i++) {
+            const double across = (i - (n - 1) / 2.0) * 0.42 + wd_rand_range(r, -0.08, 0.08),
+                         thin = wd_rand_range(r, 1.0, 1.45);
             double at[3][3]; /* along the long axis, then off it */
-            const double way[3][2] = { { -0.75, across * 0.4 },
+            const double way[3][2] = { { -0.7, across * 0.55 },
                                        { 0.05, across },
                                        { wd_rand_range(r, 0.5, 0.72), across * 1.35 } };
             for (int k = 0; k < 3; k++) {
@@ -455,16 +466,9 @@ static bool place_nodule(wd_ct *ct, const plan *pl, wd_ct_finding *f)
     return false;
 }
 
-/* The height of the slice nearest to the nodule's centre: what makes its margin lies there, to be seen. */
-static double shown_z(const wd_ct *ct, const wd_ct_finding *f)
-{
-    const double at = floor((f->centre_mm[2] + CT_HEIGHT_MM / 2) / ct->step_mm);
-    return ct__slice_z(ct, 1 + (uint32_t)fmin(fmax(at, 0), ct->o.n_slice - 1.0));
-}
-
 static void add_body(wd_ct *ct, const wd_ct_finding *f, float hu, float soft)
 {
-    const double radius = f->size_mm / 2, *c = f->centre_mm, z = shown_z(ct, f);
+    const double radius = f->size_mm / 2, *c = f->centre_mm, z = nearest_z(ct, f->centre_mm[2]);
     if (f->margin != WD_CT_LOBULATED) {
         ct__ball(ct, c, radius, hu, soft, false);
         return;
@@ -486,7 +490,8 @@ static void add_body(wd_ct *ct, const wd_ct_finding *f, float hu, float soft)
 static void add_spicules(wd_ct *ct, const wd_ct_finding *f, float hu)
 {
     wd_rand *r = &ct->rand;
-    const double radius = f->size_mm / 2, z = shown_z(ct, f), thick = fmin(fmax(0.14 * radius, 0.9), 1.5);
+    const double radius = f->size_mm / 2, z = nearest_z(ct, f->centre_mm[2]),
+                 thick = fmin(fmax(0.14 * radius, 0.9), 1.5);
     const unsigned turn = (unsigned)wd_rand_below(r, 24);
     for (unsigned i = 0; i < 24; i += 2) {
         const double reach = radius + fmin(fmax(radius * wd_rand_range(r, 0.55, 0.95), 4.5), 10);

@@ -55,7 +55,8 @@ struct wd_ct {
     wd_rand rand;
     ct_shape *shape; /* [n_shape], later ones over earlier ones */
     size_t n_shape, cap;
-    bool failed;              /* no memory for a shape */
+    bool failed; /* no memory for a shape: `nowhere` takes what is said about it */
+    ct_shape nowhere;
     size_t lung[2];           /* shapes of the lungs, by wd_ct_side */
     size_t obstacle, no_more; /* shapes that cut into the lungs: [obstacle, no_more) */
     double width, depth;      /* of the body, about 1 */

@@ -283,13 +283,30 @@ static const char *place_of(const wd_ct_finding *f, wd_ct_lang l)
     }
 }
 
+/* Appends and gives the reference up; false when there was no memory for either. */
+static bool push(json_t *list_, json_t *v)
+{
+    return json_array_append_new(list_, v) == 0;
+}
+
+/* `whole` tells whether all that belongs to the list is in it. */
+static json_t *all_or_none(json_t *list_, bool whole)
+{
+    if (whole)
+        return list_;
+    json_decref(list_);
+    return NULL;
+}
+
 static json_t *positive(const wd_ct_finding *f, wd_ct_lang l)
 {
     json_t *slices = json_array();
-    for (uint32_t i = 0; slices && i < f->n_shown; i++)
-        json_array_append_new(slices, json_integer(f->shown[i]));
+    bool whole = slices;
+    for (uint32_t i = 0; whole && i < f->n_shown; i++)
+        whole = push(slices, json_integer(f->shown[i]));
     return json_pack("{s:s, s:s, s:o, s:o}", "text", f->text[l], "place", place_of(f, l), "size_mm",
-                     f->size_mm > 0 ? json_integer((json_int_t)f->size_mm) : json_null(), "slices", slices);
+                     f->size_mm > 0 ? json_integer((json_int_t)f->size_mm) : json_null(), "slices",
+                     all_or_none(slices, whole));
 }
 
 static json_t *negative(const char *text)
@@ -298,7 +315,7 @@ static json_t *negative(const char *text)
 }
 
 /* Sentences about what is absent: lungs clear and one more, or one or two of the absent kinds. */
-static void add_absent(json_t *list_, const wd_ct_finding *f, size_t n, wd_ct_lang l, wd_rand *r)
+static bool add_absent(json_t *list_, const wd_ct_finding *f, size_t n, wd_ct_lang l, wd_rand *r)
 {
     wd_ct_type absent[4];
     size_t n_absent = 0;
@@ -309,17 +326,17 @@ static void add_absent(json_t *list_, const wd_ct_finding *f, size_t n, wd_ct_la
         if (!there && (n || t == WD_CT_EFFUSION)) /* clear lungs say the rest already */
             absent[n_absent++] = t;
     }
-    if (!n)
-        json_array_append_new(list_, negative(pick(clear[l], r)));
+    bool whole = n || push(list_, negative(pick(clear[l], r)));
     size_t want = n_absent ? 1 + (size_t)wd_rand_below(r, 2) : 0;
     if (!n || n >= 3)
         want = 1;
-    for (size_t k = 0; k < want && n_absent; k++) {
+    for (size_t k = 0; whole && k < want && n_absent; k++) {
         const size_t i = (size_t)wd_rand_below(r, n_absent), word = (size_t)wd_rand_below(r, 3);
-        json_array_append_new(
-            list_, negative(l == WD_CT_EN ? absent_en[absent[i]][word] : absent_zh[absent[i]][word]));
+        whole = push(list_,
+                     negative(l == WD_CT_EN ? absent_en[absent[i]][word] : absent_zh[absent[i]][word]));
         absent[i] = absent[--n_absent];
     }
+    return whole;
 }
 
 static int importance(const wd_ct_finding *f)
@@ -349,8 +366,8 @@ static int importance(const wd_ct_finding *f)
 static json_t *impression(const wd_ct_finding *f, size_t n, wd_ct_lang l, wd_rand *r)
 {
     json_t *out = json_array();
-    bool said[WD_CT_FINDINGS_MAX] = { false };
-    for (size_t k = 0; out && k < IMPRESSION_MAX && k < n; k++) {
+    bool said[WD_CT_FINDINGS_MAX] = { false }, whole = out;
+    for (size_t k = 0; whole && k < IMPRESSION_MAX && k < n; k++) {
         size_t best = n;
         for (size_t i = 0; i < n; i++)
             if (!said[i] && (best == n || importance(&f[i]) > importance(&f[best])))
@@ -359,20 +376,21 @@ static json_t *impression(const wd_ct_finding *f, size_t n, wd_ct_lang l, wd_ran
         const wd_ct_finding *b = &f[best];
         const bool spiculated = b->type == WD_CT_NODULE && b->margin == WD_CT_SPICULATED;
         fill_for(b, l, pick(spiculated ? spiculated_conclusion[l] : conclusions[b->type][l], r), text);
-        json_array_append_new(out, json_string(text));
+        whole = push(out, json_string(text));
         said[best] = true;
     }
-    if (out && !n)
-        json_array_append_new(out, json_string(pick(clear_conclusion[l], r)));
-    return out;
+    if (whole && !n)
+        whole = push(out, json_string(pick(clear_conclusion[l], r)));
+    return all_or_none(out, whole);
 }
 
 json_t *wd_ct_report__json(const wd_ct_finding *f, size_t n, wd_ct_lang lang, wd_rand *r)
 {
     json_t *list_ = json_array();
-    for (size_t i = 0; list_ && i < n; i++)
-        json_array_append_new(list_, positive(&f[i], lang));
-    if (list_)
-        add_absent(list_, f, n, lang, r);
+    bool whole = list_;
+    for (size_t i = 0; whole && i < n; i++)
+        whole = push(list_, positive(&f[i], lang));
+    whole = whole && add_absent(list_, f, n, lang, r);
+    list_ = all_or_none(list_, whole);
     return json_pack("{s:o, s:o}", "findings", list_, "impression", impression(f, n, lang, r));
 }

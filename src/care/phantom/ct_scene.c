@@ -49,21 +49,23 @@ void ct__tube(wd_ct *ct, const double a[3], const double b[3], double ra, double
 
 void ct__ball(wd_ct *ct, const double c[3], double r, float hu, float soft_mm, bool in_lung)
 {
-    ct__tube(ct, c, c, r, r, hu, in_lung);
-    if (ct->n_shape)
-        ct->shape[ct->n_shape - 1].soft_mm = soft_mm;
+    ct_shape s = {
+        .kind = CT_TUBE, .in_lung = in_lung, .hu = hu, .soft_mm = soft_mm, .tube = { .ra = r, .rb = r }
+    };
+    memcpy(s.tube.a, c, sizeof s.tube.a);
+    memcpy(s.tube.b, c, sizeof s.tube.b);
+    ct__add(ct, &s);
 }
 
 static ct_shape *solid(wd_ct *ct, float hu, const double c[3], const double r[3], double square)
 {
-    static ct_shape nowhere;
     ct_shape s = { .kind = CT_SOLID,
                    .hu = hu,
                    .solid = { .square = square, .z_min = -CT_FAR, .z_max = CT_FAR } };
     memcpy(s.solid.c, c, sizeof s.solid.c);
     memcpy(s.solid.r, r, sizeof s.solid.r);
     ct__add(ct, &s);
-    return ct->failed ? &nowhere : &ct->shape[ct->n_shape - 1];
+    return ct->failed ? &ct->nowhere : &ct->shape[ct->n_shape - 1];
 }
 
 #define P(x, y, z) ((const double[3]){ x, y, z })
@@ -273,7 +275,7 @@ static void add_lungs(wd_ct *ct)
 {
     const double w = ct->width, d = ct->depth;
     double high[2];
-    for (int side = WD_CT_RIGHT; side <= WD_CT_LEFT; side++) { /* the fat under the ribs */
+    for (int side = WD_CT_RIGHT; side <= WD_CT_LEFT; side++) { /* the fat between ribs and lung */
         high[side] = wd_rand_range(&ct->rand, 148, 160);
         solid(ct, -100, P((side == WD_CT_LEFT ? 63 : -63) * w, 1 * d, -26),
               P(59 * w + 2.4, 79 * d + 2.4, high[side] + 2.4), 0.25);
