@@ -1,6 +1,7 @@
 /* ward phantom: writes synthetic cases with their truth. */
 #include <string.h>
 
+#include "care/phantom/chart.h"
 #include "care/phantom/ct.h"
 #include "care/phantom/exercise.h"
 #include "cli/cli.h"
@@ -80,9 +81,19 @@ static wd_status write_exercise(wd_cli *cli, const options *o, uint64_t seed, co
     return st;
 }
 
+static wd_status write_chart(wd_cli *cli, const options *o, uint64_t seed, const char *dir, const char **says,
+                             wd_err *err)
+{
+    (void)o;
+    WD_TRY(wd_phantom_chart_write(dir, seed, err));
+    *says = wd_arena_printf(cli->arena, "%s: a chart with %d questions\n", dir, WD_CHART_QUESTIONS);
+    return *says ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "phantom: no memory");
+}
+
 static const kind kinds[] = {
     { "ct", write_ct },
     { "exercise", write_exercise },
+    { "chart", write_chart },
 };
 
 static wd_status find_kind(const wd_opt_list *rest, const kind **out, wd_err *err)
@@ -164,7 +175,8 @@ const wd_command wd_cmd_phantom = {
         "same seed gives the same bytes. Nobody is depicted.\n\n"
         "  ct        a chest CT series (DICOM): nodules, consolidation, effusion, emphysema or nothing\n"
         "  exercise  a video of an exercise (MP4): squat, wall sit, straight-leg raise, knee extension,\n"
-        "            shoulder abduction, with repetitions and faults",
+        "            shoulder abduction, with repetitions and faults\n"
+        "  chart     a patient's records (FHIR), with questions, the tool calls and the answers they need",
     .examples = "  ward phantom ct --seed 7 -o case\n  ward phantom ct --seeds 1..200 -o cases --json\n",
     .options = { "phantom", opts, WD_COUNT(opts) },
     .run = run,

@@ -32,8 +32,11 @@ static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_gen
     note(s, rq);
     const char *text = s->reply[s->n_asked < s->n_reply ? s->n_asked : s->n_reply - 1];
     s->n_asked++;
-    *out = (wd_generated){ .finish = WD_FINISH_STOP, .n_prompt = 10, .n_id = 5 };
-    wd_buf_str(&out->reply.content, text);
+    wd_generated g = { .finish = WD_FINISH_STOP, .n_prompt = 10, .n_id = 5 };
+    WD_TRY(wd_parse_text(wd_span_str(text), NULL, &g.reply, err));
+    if (g.reply.n_call)
+        g.finish = WD_FINISH_TOOL_CALLS;
+    *out = g;
     return WD_OK;
 }
 

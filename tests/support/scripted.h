@@ -6,7 +6,9 @@
 
 typedef struct scripted {
     wd_engine engine;
-    const char *const *reply; /* [n_reply] in turn; the last one again when they run out */
+    const char *const
+        *reply; /* [n_reply] raw texts in turn, tool calls marked up; the last one again when they
+                                 run out */
     size_t n_reply, n_asked;
     double (*score)(void *ctx, const wd_rerank_pair *pair); /* for rerank */
     void *ctx;

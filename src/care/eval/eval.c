@@ -21,6 +21,7 @@
 static const wd_eval_suite *const suites[] = {
     &wd_eval_report,
     &wd_eval_find,
+    &wd_eval_assist,
     NULL,
 };
 
