@@ -172,6 +172,43 @@ class Ends(unittest.TestCase):
                     json.loads(f.read_text())
 
 
+class Phantom(unittest.TestCase):
+    def test_a_seed_writes_one_case_and_says_what_is_in_it(self):
+        with tempfile.TemporaryDirectory() as d:
+            r = ward("phantom", "ct", "--seed", "22", "--matrix", "64", "-o", d)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(len(list(pathlib.Path(d, "series").glob("slice-???.dcm"))), 12)
+            truth = json.loads(pathlib.Path(d, "truth.json").read_text())
+            self.assertEqual((truth["kind"], truth["seed"]), ("ct", 22))
+            for f in truth["findings"]:
+                self.assertIn(f["text"]["en"].encode(), r.stdout)
+
+    def test_several_seeds_write_a_folder_each(self):
+        with tempfile.TemporaryDirectory() as d:
+            args = ("phantom", "ct", "--matrix", "64", "--slices", "8", "--json", "-o")
+            r = ward(*args, d + "/a", "--seeds", "999999..1000001")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            v = json.loads(r.stdout)
+            self.assertEqual(v["kind"], "ct")
+            self.assertEqual([c["seed"] for c in v["cases"]], [999999, 1000000, 1000001])
+            self.assertEqual(ward(*args, d + "/b", "--seed", "1000000").returncode, 0)
+            for f in ("truth.json", "series/slice-001.dcm", "series/slice-008.dcm"):
+                self.assertEqual(pathlib.Path(d, "a/1000000", f).read_bytes(), pathlib.Path(d, "b", f).read_bytes())
+
+    def test_usage_errors_write_nothing(self):
+        with tempfile.TemporaryDirectory() as d:
+            out = pathlib.Path(d, "x")
+            for args in (["ct"], ["-o", out], ["mr", "-o", out], ["ct", "ct", "-o", out],
+                         ["ct", "-o", out, "--seeds", "5"], ["ct", "-o", out, "--seeds", "5..4"],
+                         ["ct", "-o", out, "--seeds", "1..x"], ["ct", "-o", out, "--seeds", "0..1000000"],
+                         ["ct", "-o", out, "--slices", "7"], ["ct", "-o", out, "--matrix", "1000"],
+                         ["ct", "-o", out, "--seed", "-1"]):
+                r = ward("phantom", *args)
+                self.assertEqual(r.returncode, 2, (args, r.stderr))
+                self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
+                self.assertFalse(out.exists())
+
+
 class Hostile(unittest.TestCase):
     """Each input is refused with one sentence that names it, exit 3, and the JSON error object."""
 
