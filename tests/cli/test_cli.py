@@ -49,7 +49,7 @@ class Contract(unittest.TestCase):
     def test_every_command_has_help_with_examples(self):
         overview = ward("help")
         self.assertEqual(overview.returncode, 0)
-        for name in "chat report find assist embed rerank tokenize inspect demo phantom version".split():
+        for name in "chat report find lesson assist embed rerank tokenize inspect demo phantom version".split():
             self.assertIn(name.encode(), overview.stdout)
             page = ward("help", name)
             self.assertEqual(page.returncode, 0, name)
@@ -58,7 +58,8 @@ class Contract(unittest.TestCase):
 
     def test_usage_errors_exit_2_with_one_sentence(self):
         for args in (["nothing"], ["chat", "--modl", "x"], ["chat", "hi"], ["chat", "-m", TEXT, "-t", "hot", "hi"],
-                     ["chat", "-m", TEXT, "--isa", "sse9", "hi"], ["report"], ["rerank", "-m", VL, "only a query"],
+                     ["chat", "-m", TEXT, "--isa", "sse9", "hi"], ["report"], ["lesson"], ["lesson", "-m", VL, "a", "b"],
+                     ["lesson", "-m", VL, "--json", "--vtt", "a"], ["lesson", "-m", VL, "-l", "fr", "a"], ["rerank", "-m", VL, "only a query"],
                      ["version", "x"], ["chat", "-m", TEXT, "--top-p", "1.5", "hi"]):
             r = ward(*args)
             self.assertEqual(r.returncode, 2, (args, r.stderr))
@@ -297,6 +298,7 @@ class Hostile(unittest.TestCase):
         p = self.dir / "note.dcm"
         p.write_text("just a note\n" * 50)
         self.refused("report", "-m", VL, p, words=["note.dcm"])
+        self.refused("lesson", "-m", VL, p, words=["note.dcm"])
 
     def test_study_folder_without_images(self):
         (self.dir / "empty").mkdir()
