@@ -4,6 +4,7 @@
 #include "care/phantom/chart.h"
 #include "care/phantom/ct.h"
 #include "care/phantom/exercise.h"
+#include "care/phantom/lesson.h"
 #include "cli/cli.h"
 
 typedef struct options {
@@ -90,10 +91,21 @@ static wd_status write_chart(wd_cli *cli, const options *o, uint64_t seed, const
     return *says ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "phantom: no memory");
 }
 
+static wd_status write_lesson(wd_cli *cli, const options *o, uint64_t seed, const char *dir,
+                              const char **says, wd_err *err)
+{
+    (void)o;
+    WD_TRY(wd_phantom_lesson(dir, seed, err));
+    *says = wd_arena_printf(cli->arena, "%s: a teaching video in %s\n", dir,
+                            seed % 2 ? "English" : "Chinese");
+    return *says ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "phantom: no memory");
+}
+
 static const kind kinds[] = {
     { "ct", write_ct },
     { "exercise", write_exercise },
     { "chart", write_chart },
+    { "lesson", write_lesson },
 };
 
 static wd_status find_kind(const wd_opt_list *rest, const kind **out, wd_err *err)
@@ -176,7 +188,8 @@ const wd_command wd_cmd_phantom = {
         "  ct        a chest CT series (DICOM): nodules, consolidation, effusion, emphysema or nothing\n"
         "  exercise  a video of an exercise (MP4): squat, wall sit, straight-leg raise, knee extension,\n"
         "            shoulder abduction, with repetitions and faults\n"
-        "  chart     a patient's records (FHIR), with questions, the tool calls and the answers they need",
+        "  chart     a patient's records (FHIR), with questions, the tool calls and the answers they need\n"
+        "  lesson    a teaching video (MP4): title, steps, terms; odd seeds English, even ones Chinese",
     .examples = "  ward phantom ct --seed 7 -o case\n  ward phantom ct --seeds 1..200 -o cases --json\n",
     .options = { "phantom", opts, WD_COUNT(opts) },
     .run = run,

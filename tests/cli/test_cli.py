@@ -131,6 +131,36 @@ class Contract(unittest.TestCase):
         self.assertEqual(v["prompt_tokens"].count(start), 2, config["model_type"])  # user and assistant
 
 
+class Lesson(unittest.TestCase):
+    def test_a_synthetic_lesson_is_the_same_twice_and_becomes_a_draft(self):
+        with tempfile.TemporaryDirectory() as d:
+            d = pathlib.Path(d)
+            for name in "ab":
+                r = ward("phantom", "lesson", "--seed", "3", "-o", d / name)
+                self.assertEqual(r.returncode, 0, r.stderr)
+            for name in ("video.mp4", "truth.json"):
+                self.assertEqual((d / "a" / name).read_bytes(), (d / "b" / name).read_bytes())
+            truth = json.loads((d / "a" / "truth.json").read_text())
+            r = ward("lesson", "-m", VL, "-n", "8", "--json", "-o", d / "draft", d / "a" / "video.mp4")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            v = json.loads(r.stdout)
+            self.assertEqual(v["status"], "DRAFT")
+            self.assertEqual(len(v["cards"]), len(truth["cards"]))
+            for card, want in zip(v["cards"], truth["cards"]):
+                self.assertLess(abs(card["start_s"] - want["start_s"]), 0.3)
+            self.assertEqual(json.loads((d / "draft" / "lesson.json").read_text()), v)
+            self.assertTrue((d / "draft" / "lesson.vtt").read_text().startswith("WEBVTT\n"))
+            self.assertTrue((d / "draft" / "card-01.png").exists())
+
+    def test_without_its_fonts_a_lesson_says_which_package_has_them(self):
+        with tempfile.TemporaryDirectory() as d:
+            r = subprocess.run([WARD, "phantom", "lesson", "-o", d], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, "WARD_FONTS": d})
+            self.assertEqual(r.returncode, 3)
+            self.assertIn(b"fonts-dejavu-core", r.stderr)
+            self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
+
+
 class Ends(unittest.TestCase):
     def test_ctrl_c_ends_within_a_second(self):
         p = subprocess.Popen([WARD, "chat", "-m", TEXT, "-t", "1", "-n", "100000", "--logit-bias", "2000=-100", "hi"],
