@@ -190,9 +190,10 @@ static wd_status print_table(const wd_eval_suite *s, const json_t *r, wd_err *er
     const char *baseline = json_string_value(json_object_get(r, "baseline"));
     const size_t failed = json_array_size(json_object_get(r, "failed"));
     wd_buf b = { 0 };
-    wd_buf_printf(&b, "%s, %s%s%s: %lld cases in %.1f s", s->name,
-                  json_string_value(json_object_get(r, "model")), baseline ? ", baseline " : "",
-                  baseline ? baseline : "", (long long)json_integer_value(json_object_get(r, "cases")),
+    const char *model = json_string_value(json_object_get(r, "model"));
+    wd_buf_printf(&b, "%s, %s%s%s: %lld cases in %.1f s", s->name, model ? model : "no model",
+                  baseline ? ", baseline " : "", baseline ? baseline : "",
+                  (long long)json_integer_value(json_object_get(r, "cases")),
                   json_number_value(json_object_get(r, "seconds")));
     if (failed)
         wd_buf_printf(&b, ", %zu failed", failed);
@@ -272,7 +273,9 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     options o = { 0 };
     wd_opt_list rest;
     WD_TRY(wd_cli_options(cli, &wd_cmd_eval, argc, argv, &o, &rest, err));
-    wd_eval_opts e = { .run = WD_EVAL_RUN_DEFAULT, .cases = o.cases, .no_score = o.record != NULL };
+    wd_eval_opts e = {
+        .model = o.m.model, .run = WD_EVAL_RUN_DEFAULT, .cases = o.cases, .no_score = o.record != NULL
+    };
     WD_TRY(choose_suite(&rest, &e.suite, err));
     if (o.seeds)
         WD_TRY(read_seeds(o.seeds, &e.first, &e.last, err));

@@ -185,8 +185,9 @@ static double likeness(const wd_claim *said, const wd_claim *truth)
     v += said->side && said->side == truth->side ? 2 : 0;
     if (said->n_slice && truth->n_slice)
         v += 3.0 * (double)shared / (double)WD_MIN(said->n_slice, truth->n_slice);
+    v += said->density && said->density == truth->density ? 0.5 : 0; /* tells two nodules of a lobe apart */
     if (said->size_mm > 0 && truth->size_mm > 0)
-        v += 2.0 / (1 + fabs(said->size_mm - truth->size_mm));
+        v += 0.5 / (1 + fabs(said->size_mm - truth->size_mm));
     return v;
 }
 

@@ -330,13 +330,13 @@ static wd_status outcome(const evaluation *v, double seconds, json_t **out, wd_e
     const wd_eval_opts *o = v->o;
     json_t *metrics = json_object();
     wd_status st = metrics ? score(v, metrics, err) : no_memory(err);
+    const char *engine = o->run.engine->info.name, *model = o->model ? o->model : engine;
+    const char *baseline = o->blind ? "blind" : o->run.embedding ? "embedding" : NULL;
     json_t *r = st ? NULL
-                   : json_pack("{s:s, s:s, s:s?, s:I, s:O, s:f}", "suite", o->suite->name, "model",
-                               o->run.engine->info.name, "baseline",
-                               o->blind           ? "blind"
-                               : o->run.embedding ? "embedding"
-                                                  : NULL,
-                               "cases", (json_int_t)v->n_run, "failed", v->failed, "seconds", seconds);
+                   : json_pack("{s:s, s:s?, s:s?, s:s?, s:I, s:O, s:f}", "suite", o->suite->name, "model",
+                               o->blind ? NULL : model, "engine", o->blind ? NULL : engine, "baseline",
+                               baseline, "cases", (json_int_t)v->n_run, "failed", v->failed, "seconds",
+                               seconds);
     if (!st &&
         (!r || json_object_set(r, "metrics", metrics) || lift(r, metrics, "n") || lift(r, metrics, "by")))
         st = no_memory(err);

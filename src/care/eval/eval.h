@@ -71,6 +71,7 @@ typedef enum wd_eval_language {
 
 typedef struct wd_eval_opts {
     const wd_eval_suite *suite;
+    const char *model; /* as the result names it; NULL: the engine's name */
     wd_eval_run run;   /* language is set from case to case */
     const char *cases; /* a folder of case folders; NULL: the seeds first .. last */
     uint64_t first, last;
@@ -87,7 +88,7 @@ typedef struct wd_eval_opts {
 } wd_eval_opts;
 
 /* Runs all cases. *out, owned by the caller:
- *   {"suite", "model", "baseline": null | "blind" | "embedding", "cases": n run, "failed": [{"case", "error"}],
+ *   {"suite", "model" (null for a blind baseline), "engine", "baseline": null | "blind" | "embedding", "cases": n run, "failed": [{"case", "error"}],
  *    "seconds", "metrics": {name: number | null}, "n": {name: number}, "by": {...}}
  * A case that cannot be run is noted and the others go on.
  *   WD_E_NOT_FOUND   cases holds no folder with a truth.json

@@ -376,6 +376,26 @@ static wd_status make_report(const wd_eval_run *r, const char *dir, const json_t
     return wd_report_make(r->engine, study, &o, a, out, err);
 }
 
+wd_status wd_eval__judge_report(const wd_report *report, const json_t *truth, const char *where,
+                                const char *language, wd_arena *a, json_t **out, wd_err *err)
+{
+    wd_claim *claims;
+    size_t n_claim;
+    reading *r = WD_NEW(a, reading);
+    if (!r)
+        return no_memory(err);
+    r->report = report;
+    WD_TRY(wd_eval__truth(truth, where, language, a, &claims, &n_claim, err));
+    wd_status st = read_report(r, claims, n_claim, a, err);
+    if (!st) {
+        *out = result_json(r, claims, n_claim, truth, language);
+        st = *out ? WD_OK : no_memory(err);
+    }
+    json_decref(r->contradictions);
+    json_decref(r->unsupported);
+    return st;
+}
+
 static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth, wd_arena *a, json_t **out,
                      wd_err *err)
 {
@@ -383,21 +403,13 @@ static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth,
     wd_claim *claims;
     size_t n_claim;
     wd_report report;
-    reading *reads = WD_NEW(a, reading);
-    if (!where || !reads)
+    if (!where)
         return no_memory(err);
-    WD_TRY(wd_eval__truth(truth, where, r->language, a, &claims, &n_claim, err));
+    WD_TRY(
+        wd_eval__truth(truth, where, r->language, a, &claims, &n_claim, err)); /* before a model is asked */
     WD_TRY(tell_oracle(r, truth, claims, n_claim, err));
     WD_TRY(make_report(r, dir, truth, a, &report, err));
-    reads->report = &report;
-    wd_status st = read_report(reads, claims, n_claim, a, err);
-    if (!st) {
-        *out = result_json(reads, claims, n_claim, truth, r->language);
-        st = *out ? WD_OK : no_memory(err);
-    }
-    json_decref(reads->contradictions);
-    json_decref(reads->unsupported);
-    return st;
+    return wd_eval__judge_report(&report, truth, where, r->language, a, out, err);
 }
 
 /* ---- all cases ---- */
