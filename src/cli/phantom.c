@@ -10,7 +10,8 @@
 typedef struct options {
     const char *out, *seeds;
     int64_t seed, slices, matrix;
-    bool json;
+    double noise;
+    bool json, points;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -21,6 +22,8 @@ static const wd_opt opts[] = {
     { "seeds", 0, WD_OPT_STR, AT(seeds), NULL, 0, 0, "several, A..B" },
     { "slices", 0, WD_OPT_INT, AT(slices), "12", 8, WD_CT_SLICES_MAX, "ct: slices over 240 mm" },
     { "matrix", 0, WD_OPT_INT, AT(matrix), "256", 64, 512, "ct: pixels of a slice's side" },
+    { "points", 0, WD_OPT_BOOL, AT(points), "false", 0, 0, "exercise: pose.json, the joints, instead of the video" },
+    { "noise", 0, WD_OPT_NUM, AT(noise), "0", 0, 100, "exercise: deviation of those joints in pixels" },
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "one JSON object on standard output" },
 };
 /* clang-format on */
@@ -65,8 +68,8 @@ static wd_status write_ct(wd_cli *cli, const options *o, uint64_t seed, const ch
 static wd_status write_exercise(wd_cli *cli, const options *o, uint64_t seed, const char *dir,
                                 const char **says, wd_err *err)
 {
-    (void)o;
-    WD_TRY(wd_exercise_write(dir, seed, err));
+    WD_TRY(o->points ? wd_exercise_write_points(dir, seed, o->noise, err)
+                     : wd_exercise_write(dir, seed, err));
     wd_arena *a = wd_arena_create(8u << 20, false);
     wd_exercise *x = NULL;
     wd_status st = a ? wd_exercise_plan(seed, a, &x, err) : WD_FAIL(err, WD_E_NOMEM, "phantom: no memory");

@@ -161,6 +161,55 @@ class Lesson(unittest.TestCase):
             self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
 
 
+class Rehab(unittest.TestCase):
+    def test_joints_of_an_estimator_are_measured_without_a_model(self):
+        with tempfile.TemporaryDirectory() as d:
+            d = pathlib.Path(d)
+            r = ward("phantom", "exercise", "--points", "--noise", "1", "--seed", "10", "-o", d)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            truth = json.loads((d / "truth.json").read_text())
+            r = ward("rehab", "--pose", d / "pose.json", "-e", truth["exercise"], "-o", d / "draft", "--json")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            v = json.loads(r.stdout)
+            self.assertEqual((v["status"], v["asked"], v["points"]["source"]), ("DRAFT", False, "file"))
+            self.assertEqual(len(v["repetitions"]), len(truth["repetitions"]))
+            self.assertEqual({(f["type"], f["repetition"]) for f in v["faults"]},
+                             {(f["type"], f["repetition"]) for f in truth["faults"]})
+            self.assertEqual(json.loads((d / "draft" / "rehab.json").read_text()), v)
+            self.assertIn("DRAFT", (d / "draft" / "rehab.md").read_text())
+            r = ward("rehab", "--pose", d / "pose.json", "-e", "shoulder abduction", "-l", "zh")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("未能测量", r.stdout.decode())
+
+    def test_a_model_that_knows_nothing_finds_no_joints_and_says_so(self):
+        with tempfile.TemporaryDirectory() as d:
+            self.assertEqual(ward("phantom", "exercise", "--seed", "5", "-o", d).returncode, 0)
+            args = ("rehab", pathlib.Path(d, "video.mp4"), "-e", "squat", "--max-samples", "2", "-n", "8", "--json")
+            r = ward(*args, "-m", VL)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            v = json.loads(r.stdout)
+            self.assertEqual((v["points"]["asked"], v["points"]["confidence"]), (2, "low"))
+            self.assertTrue(v["not_measured"])
+            self.assertEqual(v["repetitions"], [])
+            r = ward(*args, "-m", TEXT)
+            self.assertEqual(r.returncode, 3)
+            self.assertIn(b"takes no pictures", r.stdout)
+
+    def test_usage_errors(self):
+        with tempfile.TemporaryDirectory() as d:
+            pathlib.Path(d, "p.json").write_text('{"fps": 5, "frames": [{"points": {"head": [1]}}]}')
+            pose = ("--pose", d + "/p.json")
+            for code, args in ((2, ["x.mp4", "-m", VL]), (2, ["x.mp4", "-e", "yoga", "-m", VL]),
+                               (2, ["-e", "squat", "-m", VL]), (2, ["x.mp4", "-e", "squat"]),
+                               (2, ["x.mp4", "-e", "squat", "-m", VL, "--view", "top"]),
+                               (2, ["a", "b", "-e", "squat", "-m", VL]), (2, ["-e", "squat", "-l", "fr", *pose]),
+                               (2, ["-e", "squat", "--pose-model", VL, *pose]), (3, ["-e", "squat", *pose]),
+                               (3, ["-e", "squat", "--pose", d + "/none.json"])):
+                r = ward("rehab", *args)
+                self.assertEqual(r.returncode, code, (args, r.stderr))
+                self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
+
+
 class Ends(unittest.TestCase):
     def test_ctrl_c_ends_within_a_second(self):
         p = subprocess.Popen([WARD, "chat", "-m", TEXT, "-t", "1", "-n", "100000", "--logit-bias", "2000=-100", "hi"],

@@ -520,14 +520,14 @@ json_t *wd_exercise_truth(const wd_exercise *x)
 
 /* ---- the files ---- */
 
-static wd_status write_truth(const wd_exercise *x, const char *path, wd_err *err)
+/* Gives the reference up. */
+static wd_status write_json(json_t *v, const char *path, wd_err *err)
 {
-    json_t *t = wd_exercise_truth(x);
-    if (!t)
+    if (!v)
         return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", path);
     wd_buf b = { 0 };
-    wd_status st = wd_json_write(t, JSON_COMPACT | JSON_REAL_PRECISION(6), &b, err);
-    json_decref(t);
+    wd_status st = wd_json_write(v, JSON_COMPACT | JSON_REAL_PRECISION(6), &b, err);
+    json_decref(v);
     if (!st) {
         wd_buf_char(&b, '\n');
         st = wd_buf_check(&b, path, err);
@@ -536,6 +536,25 @@ static wd_status write_truth(const wd_exercise *x, const char *path, wd_err *err
         st = wd_file_write(path, wd_buf_view(&b), err);
     wd_buf_free(&b);
     return st;
+}
+
+static json_t *pose_json(const wd_exercise *x, double noise_px)
+{
+    wd_rand r;
+    wd_rand_init(&r, x->seed ^ 0x706f7365ull);
+    json_t *frames = json_array();
+    for (uint32_t i = 0; i < x->info.n_frame; i += WD_EXERCISE_FPS / 5) {
+        json_t *points = json_object();
+        for (int j = 0; j < WD_N_JOINT; j++) {
+            const wd_point p = x->info.frame[i].joint[j];
+            const double dx = noise_px * wd_rand_normal(&r), dy = noise_px * wd_rand_normal(&r);
+            json_object_set_new(points, wd_joint_name((wd_joint)j),
+                                json_pack("[o, o]", tenth(p.x + dx), tenth(p.y + dy)));
+        }
+        json_array_append_new(frames, json_pack("{s:i, s:o}", "frame", (int)i, "points", points));
+    }
+    return json_pack("{s:i, s:i, s:i, s:o}", "width", WD_EXERCISE_WIDTH, "height", WD_EXERCISE_HEIGHT, "fps",
+                     WD_EXERCISE_FPS, "frames", frames);
 }
 
 static wd_status write_video(const wd_exercise *x, const char *path, wd_err *err)
@@ -566,21 +585,32 @@ static wd_status write_video(const wd_exercise *x, const char *path, wd_err *err
     return st;
 }
 
-wd_status wd_exercise_write(const char *dir, uint64_t seed, wd_err *err)
+/* The video, or the points alone. */
+static wd_status write_case(const char *dir, uint64_t seed, bool points, double noise_px, wd_err *err)
 {
     wd_arena *a = wd_arena_create(8u << 20, false);
     wd_exercise *x = NULL;
     wd_status st = a ? wd_exercise_plan(seed, a, &x, err) : WD_FAIL(err, WD_E_NOMEM, "exercise: no memory");
     if (!st)
         st = wd_file_mkdirs(dir, err);
-    const char *video = st ? NULL : wd_path_join(a, dir, "video.mp4");
+    const char *what = st ? NULL : wd_path_join(a, dir, points ? "pose.json" : "video.mp4");
     const char *truth = st ? NULL : wd_path_join(a, dir, "truth.json");
-    if (!st && (!video || !truth))
+    if (!st && (!what || !truth))
         st = WD_FAIL(err, WD_E_NOMEM, "exercise: no memory");
     if (!st)
-        st = write_video(x, video, err);
+        st = points ? write_json(pose_json(x, noise_px), what, err) : write_video(x, what, err);
     if (!st)
-        st = write_truth(x, truth, err);
+        st = write_json(wd_exercise_truth(x), truth, err);
     wd_arena_destroy(a);
     return st;
+}
+
+wd_status wd_exercise_write(const char *dir, uint64_t seed, wd_err *err)
+{
+    return write_case(dir, seed, false, 0, err);
+}
+
+wd_status wd_exercise_write_points(const char *dir, uint64_t seed, double noise_px, wd_err *err)
+{
+    return write_case(dir, seed, true, noise_px, err);
 }

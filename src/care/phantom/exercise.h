@@ -66,4 +66,9 @@ json_t *wd_exercise_truth(const wd_exercise *x);
 /* dir/video.mp4 and dir/truth.json; dir is created. */
 WD_MUST_CHECK wd_status wd_exercise_write(const char *dir, uint64_t seed, wd_err *err);
 
+/* dir/pose.json and dir/truth.json without the video: the points as an estimator would give them, 5 times a second,
+ * each off by a normal deviate of noise_px in x and y (care/rehab_pose.h). For what needs no pictures. */
+WD_MUST_CHECK wd_status wd_exercise_write_points(const char *dir, uint64_t seed, double noise_px,
+                                                 wd_err *err);
+
 #endif

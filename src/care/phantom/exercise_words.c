@@ -48,7 +48,7 @@ static const words en[WD_N_EXERCISE][WD_N_FAULT] = {
             { "Sit upright and hold the seat with both hands.",
               "Lean the back on a rest and extend only as far as you can sit upright." } },
         [WD_FAULT_INSUFFICIENT_DEPTH] = { "A weak thigh or a stiff knee.",
-            { "Extend to the end and hold for two breaths.",
+            { "Extend to the end and hold for a breath.",
               "Work on the last part of the movement with a roll under the knee." } },
         [WD_FAULT_ASYMMETRY] = { "One thigh is weaker or one knee is stiffer.",
             { "Do some more on the weaker side.",
@@ -89,7 +89,7 @@ static const words zh[WD_N_EXERCISE][WD_N_FAULT] = {
         [WD_FAULT_TRUNK_LEAN] = { "大腿力量不足由躯干代偿，或腘绳肌紧张。",
             { "坐直，双手扶住座面。", "背靠椅背，只伸到能坐直的角度。" } },
         [WD_FAULT_INSUFFICIENT_DEPTH] = { "大腿力量不足或膝关节僵硬。",
-            { "伸到底并保持两次呼吸。", "膝下垫卷，练习最后一段伸直。" } },
+            { "伸到底并稍作停留。", "膝下垫卷，练习最后一段伸直。" } },
         [WD_FAULT_ASYMMETRY] = { "一侧大腿较弱或膝关节较僵。",
             { "较弱一侧多练一些。", "先单独练较弱一侧，再双侧同练。" } } },
     [WD_EXERCISE_SHOULDER_ABDUCTION] = {
