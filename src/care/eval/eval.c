@@ -19,7 +19,7 @@
 
 /* One line each; NULL ends it. */
 static const wd_eval_suite *const suites[] = {
-    &wd_eval_report, &wd_eval_find, &wd_eval_assist, &wd_eval_lesson, NULL,
+    &wd_eval_report, &wd_eval_find, &wd_eval_assist, &wd_eval_lesson, &wd_eval_rehab, NULL,
 };
 
 const wd_eval_suite *wd_eval_suite_at(size_t i)
