@@ -316,17 +316,23 @@ static const char *unit_of(const json_t *r)
     return unit ? unit : "";
 }
 
+/* A limit of the reference range; NULL: open. */
+static const json_t *limit_of(const json_t *r, const char *side)
+{
+    const json_t *v = json_object_get(json_object_get(first(r, "referenceRange"), side), "value");
+    return json_is_number(v) ? v : NULL;
+}
+
 /* "3.5-5.3", "<=10", ">=94", or "". */
 static const char *range_of(const call *c, const json_t *r)
 {
-    const json_t *range = first(r, "referenceRange");
-    const json_t *low = json_object_get(json_object_get(range, "low"), "value");
-    const json_t *high = json_object_get(json_object_get(range, "high"), "value");
-    const char *s = text_at(range, "text");
-    if (low && high)
-        s = wd_arena_printf(c->arena, "%s-%s", number_text(c, low), number_text(c, high));
-    else if (low || high)
-        s = wd_arena_printf(c->arena, "%s%s", low ? ">=" : "<=", number_text(c, low ? low : high));
+    const json_t *low = limit_of(r, "low"), *high = limit_of(r, "high");
+    const char *from = low ? number_text(c, low) : NULL, *to = high ? number_text(c, high) : NULL;
+    const char *s = text_at(first(r, "referenceRange"), "text");
+    if (from && to)
+        s = wd_arena_printf(c->arena, "%s-%s", from, to);
+    else if (from || to)
+        s = wd_arena_printf(c->arena, "%s%s", from ? ">=" : "<=", from ? from : to);
     return s ? s : "";
 }
 
@@ -334,12 +340,10 @@ static const char *range_of(const call *c, const json_t *r)
 static const char *flag_of(const json_t *r)
 {
     const char *code = code_of(first(r, "interpretation"), NULL);
-    if (code && strchr("HLNA", *code))
+    if (code && *code && strchr("HLNA", *code))
         return *code == 'H' ? "high" : *code == 'L' ? "low" : *code == 'N' ? "normal" : "abnormal";
     const json_t *value = json_object_get(json_object_get(r, "valueQuantity"), "value");
-    const json_t *range = first(r, "referenceRange");
-    const json_t *low = json_object_get(json_object_get(range, "low"), "value");
-    const json_t *high = json_object_get(json_object_get(range, "high"), "value");
+    const json_t *low = limit_of(r, "low"), *high = limit_of(r, "high");
     if (!json_is_number(value) || (!low && !high))
         return NULL;
     const double v = json_number_value(value);

@@ -107,6 +107,33 @@ class Contract(unittest.TestCase):
             v = json.loads(ward("chat", "--config", ini, "--json", "Hello").stdout)
             self.assertLessEqual(len(v["tokens"]), 3)
 
+    def test_assist_reads_a_synthetic_chart_and_says_what_is_wrong_with_others(self):
+        with tempfile.TemporaryDirectory() as d:
+            a, b = pathlib.Path(d) / "a", pathlib.Path(d) / "b"
+            made = json.loads(ward("phantom", "chart", "--seeds", "3..4", "-o", a, "--json").stdout)
+            self.assertEqual([c["seed"] for c in made["cases"]], [3, 4])
+            ward("phantom", "chart", "--seed", 4, "-o", b)
+            for name in ("chart.json", "truth.json"):
+                self.assertEqual((a / "4" / name).read_bytes(), (b / name).read_bytes())
+            chart = b / "chart.json"
+            r = ward("assist", "-m", TEXT, "--chart", chart, "-n", 4, "--json", "患者目前用什么药？")
+            self.assertEqual(r.returncode, 0, r.stderr)  # a random model: no calls, some text
+            v = json.loads(r.stdout)
+            self.assertEqual((v["status"], v["language"], v["answered"], v["calls"]), ("DRAFT", "zh", True, []))
+            self.assertEqual(v["today"], json.loads((b / "truth.json").read_text())["today"])
+            self.assertEqual(len(v["model_digest"]), 64)
+            for args, code, word in ((["--chart", chart], 2, b"one question"), (["q"], 2, b"--chart FILE"),
+                                     (["--chart", chart, "-l", "fr", "q"], 2, b"en, zh or auto"),
+                                     (["--chart", chart, "--rounds", 17, "q"], 2, b"rounds"),
+                                     (["--chart", b / "truth.json", "q"], 3, b"FHIR Bundle"),
+                                     (["--chart", chart, "--patient", "other", "q"], 3, b"no patient"),
+                                     (["--chart", chart, " "], 3, b"question is empty"),
+                                     (["--chart", b / "none.json", "q"], 3, b"none.json")):
+                r = ward("assist", "-m", TEXT, *args)
+                self.assertEqual(r.returncode, code, (args, r.stderr))
+                self.assertIn(word, r.stderr.splitlines()[-1])
+                self.assertTrue(r.stderr.splitlines()[-1].startswith(b"ward: "), r.stderr)
+
     def test_pictures_become_visual_tokens_and_embed_and_rerank_answer(self):
         with tempfile.TemporaryDirectory() as d:
             p = pathlib.Path(d) / "p.png"

@@ -20,7 +20,7 @@ const wd_chart__test wd_chart__tests[] = {
     { "albumin",           "g/L",    "g/L",       0, 40,   55,   19,   58,   false },
     { "bilirubin",         "umol/L", "umol/L",    1, OPEN, 230,  31,   1420, false },
     { "HbA1c",             "%",      "%",         1, 40,   60,   37,   128,  false },
-    { "INR",               NULL,     "{INR}",     2, 80,   120,  82,   480,  false },
+    { "INR",               NULL,     "{INR}",     2, 80,   120,  80,   480,  false },
     { "D-dimer",           "mg/L",   "mg/L{FEU}", 2, OPEN, 50,   11,   870,  false },
     { "LDL cholesterol",   "mmol/L", "mmol/L",    1, OPEN, 34,   11,   72,   false },
     { "TSH",               "mIU/L",  "m[IU]/L",   2, 40,   400,  6,    1870, false },
