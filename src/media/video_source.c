@@ -15,6 +15,7 @@
 #define IO_BUFFER (256 << 10)
 #define ALLOC_MAX ((size_t)1 << 30)
 #define STREAMS_MAX 64
+#define VECTOR_BYTES 128u /* what swscale may write past the last pixel: whole vectors; 24 bytes were seen */
 
 /* Containers that need no other file. */
 static const char containers[] = "mov,matroska,avi,mpegts,mpeg,asf,flv,ogg,ivf,mxf,dv,h264,hevc,m4v,obu";
@@ -340,6 +341,19 @@ static wd_status make_converter(wd_video__source *s, wd_err *err)
     return WD_OK;
 }
 
+/* Pixels with room behind them for swscale. */
+static wd_status init_rgb(wd_image *im, int width, int height, wd_err *err)
+{
+    if (WD_MAX(width, height) > (int)WD_IMAGE_SIDE_MAX)
+        return WD_FAIL(err, WD_E_LIMIT, "a frame of %d x %d pixels; at most %u a side are decoded", width,
+                       height, WD_IMAGE_SIDE_MAX);
+    uint8_t *rgb = wd_calloc((size_t)width * (size_t)height * 3 + VECTOR_BYTES, 1);
+    if (!rgb)
+        return no_memory(err);
+    *im = (wd_image){ rgb, (uint32_t)width, (uint32_t)height };
+    return WD_OK;
+}
+
 wd_status wd_video__to_rgb(wd_video__source *s, wd_image *out, wd_err *err)
 {
     const AVFrame *f = s->frame;
@@ -354,7 +368,7 @@ wd_status wd_video__to_rgb(wd_video__source *s, wd_image *out, wd_err *err)
         s->sws_key = key;
     }
     wd_image im = { 0 };
-    WD_TRY(wd_image_init(&im, (uint32_t)f->width, (uint32_t)f->height, err));
+    WD_TRY(init_rgb(&im, f->width, f->height, err));
     uint8_t *rows[4] = { im.rgb };
     const int strides[4] = { f->width * 3 };
     if (sws_scale(s->sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, rows, strides) !=

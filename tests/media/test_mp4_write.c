@@ -119,6 +119,43 @@ static void our_reader_finds_every_picture(void **state)
     close(fd);
 }
 
+static wd_status count(void *ctx, uint32_t i, const wd_image *got, wd_err *err)
+{
+    (void)i, (void)err;
+    *(uint32_t *)ctx += got->width;
+    return WD_OK;
+}
+
+/* swscale writes whole vectors: past the last row, unless the width is a multiple of 16. */
+static void every_width_is_read_back(void **state)
+{
+    (void)state;
+    for (uint32_t width = 24; width <= 50; width += 2) {
+        wd_image narrow = { 0 };
+        wd_mp4 *m = NULL;
+        wd_mp4_opts o = opts();
+        const char *path = wd_path_join(arena, dir, "narrow.mp4");
+        o.width = width;
+        o.height = 36;
+        assert_ok(wd_image_init(&narrow, o.width, o.height, &err));
+        assert_ok(wd_mp4_create(path, &o, &m, &err));
+        for (uint32_t i = 0; i < 4; i++)
+            assert_ok(wd_mp4_add(m, &narrow, &err));
+        assert_ok(wd_mp4_finish(m, &err));
+        wd_mp4_destroy(m);
+        wd_image_free(&narrow);
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        wd_video_info info = { 0 };
+        const uint64_t index[4] = { 0, 1, 2, 3 };
+        uint32_t sum = 0;
+        assert_ok(wd_video_probe(path, fd, NULL, &info, &err));
+        assert_ok(wd_video_frames(path, fd, &info, index, 4, NULL, count, &sum, &err));
+        assert_int_equal(sum, 4 * width);
+        wd_video_info_free(&info);
+        close(fd);
+    }
+}
+
 static void the_same_pictures_give_the_same_bytes(void **state)
 {
     (void)state;
@@ -213,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(our_reader_finds_every_picture),
+        cmocka_unit_test(every_width_is_read_back),
         cmocka_unit_test(the_same_pictures_give_the_same_bytes),
         cmocka_unit_test(what_is_no_video_is_refused),
         cmocka_unit_test(an_unfinished_video_leaves_nothing),
