@@ -8,7 +8,7 @@
 #define LOW_MARK 1.2      /* of the change between two samples, at least */
 #define LOW_MEDIANS 3.0   /* and so many times the video's median */
 #define PEAK_MARK 8.0     /* least change of a cut within a movement */
-#define PEAK_MEDIANS 3.0  /* and so many times its neighbours' median */
+#define PEAK_MEDIANS 3.0  /* a cut is so many times its neighbours' median */
 #define NEIGHBOURS 5u     /* on either side */
 #define HARD_SHARE 0.6    /* of a run's change in one step: a hard cut there */
 #define CALM_STEP 0.5     /* changes that differ by less are as calm as each other */
@@ -90,17 +90,24 @@ static void add_cut(finder *f, cut c)
     }
 }
 
-/* Does sample i stand out among its neighbours, and does what it brought stay? */
-static bool is_peak(const finder *f, uint32_t i)
+/* The usual change around a .. b. */
+static double unrest(const finder *f, uint32_t a, uint32_t b)
 {
     double beside[2 * NEIGHBOURS];
     uint32_t n = 0;
-    const uint32_t from = i > NEIGHBOURS ? i - NEIGHBOURS : 1, to = WD_MIN(i + NEIGHBOURS, f->n - 1);
-    for (uint32_t k = from; k <= to; k++)
-        if (k != i)
-            beside[n++] = f->d[k];
-    return f->d[i] >= PEAK_MARK && f->d[i] >= PEAK_MEDIANS * median(beside, n) &&
-           (i + 1 == f->n || difference(f, i - 1, i + 1) >= f->d[i] / 2);
+    for (uint32_t i = a > NEIGHBOURS ? a - NEIGHBOURS : 1; i < a; i++)
+        beside[n++] = f->d[i];
+    for (uint32_t i = b + 1; i <= b + NEIGHBOURS && i < f->n; i++)
+        beside[n++] = f->d[i];
+    return median(beside, n);
+}
+
+/* Does sample i stand out among its neighbours, does what it brought stay, and had what it replaced been there? */
+static bool is_peak(const finder *f, uint32_t i)
+{
+    return f->d[i] >= PEAK_MARK && f->d[i] >= PEAK_MEDIANS * unrest(f, i, i) &&
+           (i + 1 == f->n || difference(f, i - 1, i + 1) >= f->d[i] / 2) &&
+           (i < 2 || difference(f, i - 2, i) >= f->d[i] / 2);
 }
 
 /* The run of changes d[a .. b], all above the low mark. */
@@ -117,7 +124,10 @@ static void end_run(finder *f, uint32_t a, uint32_t b)
         for (uint32_t i = a; i <= b; i++)
             if (is_peak(f, i))
                 add_cut(f, (cut){ (t[i - 1] + t[i]) / 2, i - 1, i });
-    } else if (difference(f, a - 1, b) >= WD_MAX(f->o->change, f->low)) {
+        return;
+    }
+    const double change = difference(f, a - 1, b);
+    if (change >= WD_MAX(f->o->change, f->low) && change >= PEAK_MEDIANS * unrest(f, a, b)) {
         const bool hard = f->d[most] >= HARD_SHARE * sum;
         add_cut(f, (cut){ hard ? (t[most - 1] + t[most]) / 2 : (t[a - 1] + t[b]) / 2, a - 1, b });
     }

@@ -112,6 +112,21 @@ static void a_dissolve_is_one_cut_half_way(void **state)
     }
 }
 
+static void a_dissolve_is_found_in_grain(void **state)
+{
+    (void)state;
+    uint8_t a[WD_CUTS_CELLS], b[WD_CUTS_CELLS];
+    scene(1, a);
+    scene(2, b);
+    show(0, 40, 1);
+    dissolve(40, 43, a, b);
+    show(43, 90, 2);
+    noise(0, 90, 5);
+    find(90);
+    assert_int_equal(n_shot, 2);
+    assert_cut(1, 41 * GAP_S, 0.11);
+}
+
 static void a_fade_through_black_is_one_cut(void **state)
 {
     (void)state;
@@ -136,7 +151,11 @@ static void a_flash_and_a_passing_object_are_no_cuts(void **state)
     (void)state;
     show(0, 100, 1);
     memset(grid[30], 255, WD_CUTS_CELLS);
-    show(60, 63, 7); /* something before the lens for 0.6 s */
+    show(60, 63, 7);                   /* something before the lens for 0.6 s */
+    for (uint32_t i = 75; i < 95; i++) /* and one while something moves */
+        for (uint32_t y = 0; y < WD_CUTS_ROWS; y++)
+            memset(&grid[i][3 * (y * WD_CUTS_COLUMNS + i - 75)], 250, 15);
+    memset(grid[85], 255, WD_CUTS_CELLS);
     find(100);
     assert_int_equal(n_shot, 1);
     assert_true(shot[0].key != 30 && (shot[0].key < 60 || shot[0].key > 63)); /* nor the picture shown */
@@ -166,7 +185,25 @@ static void a_moving_block_is_one_shot_and_a_cut_within_the_movement_is_found(vo
             for (uint32_t x = i % 32; x < i % 32 + 4; x++)
                 memset(&grid[i][3 * (y * WD_CUTS_COLUMNS + x % 32)], 250, 3);
     }
+    memset(grid[35], 255, WD_CUTS_CELLS); /* and a flash on the way */
     find(120);
+    assert_int_equal(n_shot, 2);
+    assert_cut(1, 11.9, 1e-9);
+}
+
+static void a_restless_camera_makes_no_cuts_and_hides_none(void **state)
+{
+    (void)state;
+    wd_rand r;
+    wd_rand_init(&r, 5);
+    show(0, 60, 1);
+    show(60, 200, 2);
+    for (uint32_t i = 0; i < 200; i++) { /* shaken, the last part harder and by another amount each time */
+        const uint64_t most = i < 120 ? 30 : 50 + wd_rand_below(&r, 80);
+        for (uint32_t k = 0; k < WD_CUTS_CELLS; k++)
+            grid[i][k] = (uint8_t)WD_MIN(grid[i][k] / 2 + wd_rand_below(&r, most), 255);
+    }
+    find(200);
     assert_int_equal(n_shot, 2);
     assert_cut(1, 11.9, 1e-9);
 }
@@ -265,10 +302,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hard_cut_lies_between_its_two_samples),
         cmocka_unit_test(a_dissolve_is_one_cut_half_way),
+        cmocka_unit_test(a_dissolve_is_found_in_grain),
         cmocka_unit_test(a_fade_through_black_is_one_cut),
         cmocka_unit_test(a_flash_and_a_passing_object_are_no_cuts),
         cmocka_unit_test(flicker_and_noise_are_no_cuts_and_hide_none),
         cmocka_unit_test(a_moving_block_is_one_shot_and_a_cut_within_the_movement_is_found),
+        cmocka_unit_test(a_restless_camera_makes_no_cuts_and_hides_none),
         cmocka_unit_test(what_fades_in_at_the_start_or_out_at_the_end_is_no_shot_of_its_own),
         cmocka_unit_test(a_long_take_becomes_equal_parts),
         cmocka_unit_test(one_sample_is_one_shot),
