@@ -195,7 +195,8 @@ static wd_status run_question(const job *j, const json_t *question, json_t **out
     json_t *read = json_array();
     for (size_t i = 0; i < r.n_evidence; i++)
         json_array_append_new(read, json_string(r.evidence[i]));
-    if (!v || json_object_set_new(v, "evidence", read)) {
+    if (!v || json_object_set_new(v, "evidence", read) ||
+        (j->run->detail && json_object_set_new(v, "draft", wd_assist_json(&r)))) {
         json_decref(v);
         return no_memory(j->err);
     }

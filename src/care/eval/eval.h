@@ -24,6 +24,9 @@ typedef struct wd_eval_run {
     uint32_t n_slice;          /* shown of a series, default 12 */
     const char *model_digest;  /* hex, or NULL */
     bool embedding;            /* find: rank by embeddings instead of the reranking head */
+    wd_engine *words;          /* rehab: puts the measurements into words; NULL: `engine` does */
+    bool plain_words;          /* rehab: no engine does, the measurement's own sentences stand */
+    bool detail;               /* the result also holds the story's whole draft, and of rehab the joints */
     const atomic_bool *cancel; /* or NULL */
 } wd_eval_run;
 #define WD_EVAL_RUN_DEFAULT ((wd_eval_run){ .language = "en", .windows = "lung", .n_slice = 12 })

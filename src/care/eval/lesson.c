@@ -121,46 +121,6 @@ static json_t *said_steps(const wd_lesson *l)
     return a;
 }
 
-static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth, wd_arena *a, json_t **out,
-                     wd_err *err)
-{
-    wd_lesson_opts o = WD_LESSON_OPTS_DEFAULT;
-    const char *video, *title, *where = wd_path_join(a, dir, "truth.json");
-    o.prompt_path = wd_arena_printf(a, "%s/lesson.%s.txt", r->prompts_dir, r->language);
-    o.language = r->language;
-    o.max_tokens = MAX_TOKENS;
-    o.model_digest = r->model_digest;
-    o.watch.cancel = r->cancel;
-    if (!where || !o.prompt_path)
-        return no_memory(err);
-    WD_TRY(find_video(dir, a, &video, err));
-    WD_TRY(wd_json_str(truth, where, "title", &title, err));
-    wd_lesson_cards cards;
-    WD_TRY(wd_lesson_look(video, &o, a, &cards, err));
-    json_t *steps = NULL;
-    WD_TRY(true_steps(where, truth, &steps, err));
-    wd_status st = WD_OK;
-    if (r->oracle) {
-        wd_buf reply = { 0 };
-        st = right_reply(&cards, truth, steps, &reply, err);
-        if (!st)
-            wd_oracle_expect(r->oracle, wd_buf_view(&reply));
-        wd_buf_free(&reply);
-    }
-    wd_lesson l;
-    if (!st)
-        st = wd_lesson_ask(r->engine, &cards, &o, a, &l, err);
-    if (st) {
-        json_decref(steps);
-        return st;
-    }
-    *out = json_pack("{s:f, s:i, s:s?, s:o, s:s, s:o, s:b, s:i, s:s%}", "duration_s", cards.duration_s,
-                     "cards", (int)cards.n_card, "title_true", title, "steps_true", steps, "title", l.title,
-                     "steps", said_steps(&l), "parsed", l.parsed, "dropped", (int)l.n_dropped, "reply", l.raw,
-                     strlen(l.raw));
-    return *out ? WD_OK : no_memory(err);
-}
-
 /* ---- comparing ---- */
 
 typedef struct letters {
@@ -226,8 +186,9 @@ static double overlap_s(const json_t *x, const json_t *y)
     return fmin(number(x, "end_s"), number(y, "end_s")) - fmax(number(x, "start_s"), number(y, "start_s"));
 }
 
-/* For each true step the likest one that is still free; of equals the one with the longer overlap. */
-static void match_steps(tally *t, const json_t *said, const json_t *truth)
+/* For each true step the likest one that is still free; of equals the one with the longer overlap. match[STEPS_MAX], may
+ * be NULL: the number of it, -1 for none. */
+static void match_steps(tally *t, const json_t *said, const json_t *truth, int *match)
 {
     bool taken[STEPS_MAX] = { false };
     const size_t n_said = WD_MIN(json_array_size(said), STEPS_MAX), n_true = json_array_size(truth);
@@ -237,6 +198,8 @@ static void match_steps(tally *t, const json_t *said, const json_t *truth)
         const json_t *want = json_array_get(truth, i);
         size_t best = SIZE_MAX;
         double best_like = ALIKE, best_overlap = 0;
+        if (match)
+            match[i] = -1;
         for (size_t k = 0; k < n_said; k++) {
             const json_t *s = json_array_get(said, k);
             const double overlap = overlap_s(want, s);
@@ -252,10 +215,83 @@ static void match_steps(tally *t, const json_t *said, const json_t *truth)
         if (best == SIZE_MAX)
             continue;
         taken[best] = true;
+        if (match)
+            match[i] = (int)best;
         const double e = fabs(number(json_array_get(said, best), "start_s") - number(want, "start_s"));
         t->err_s[t->n_match++] = e;
         t->n_within += e <= WITHIN_S;
     }
+}
+
+/* "match" of each step, said or true: the number of its partner on the other side, null without one. */
+static wd_status mark_matches(json_t *result, wd_arena *a, wd_err *err)
+{
+    const json_t *said = json_object_get(result, "steps"), *truth = json_object_get(result, "steps_true");
+    int match[STEPS_MAX];
+    tally *t = WD_NEW(a, tally);
+    if (!t || !(t->err_s = WD_NEW_N(a, double, json_array_size(truth) + 1)))
+        return no_memory(err);
+    match_steps(t, said, truth, match);
+    bool bad = false;
+    for (size_t i = 0; i < json_array_size(said); i++)
+        bad |= json_object_set_new(json_array_get(said, i), "match", json_null()) != 0;
+    for (size_t i = 0; i < json_array_size(truth); i++) {
+        const int k = match[i];
+        bad |= json_object_set_new(json_array_get(truth, i), "match",
+                                   k < 0 ? json_null() : json_integer(k)) != 0;
+        if (k >= 0)
+            bad |= json_object_set_new(json_array_get(said, (size_t)k), "match", json_integer((int)i)) != 0;
+    }
+    return bad ? no_memory(err) : WD_OK;
+}
+
+static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth, wd_arena *a, json_t **out,
+                     wd_err *err)
+{
+    wd_lesson_opts o = WD_LESSON_OPTS_DEFAULT;
+    const char *video, *title, *where = wd_path_join(a, dir, "truth.json");
+    o.prompt_path = wd_arena_printf(a, "%s/lesson.%s.txt", r->prompts_dir, r->language);
+    o.language = r->language;
+    o.max_tokens = MAX_TOKENS;
+    o.model_digest = r->model_digest;
+    o.watch.cancel = r->cancel;
+    if (!where || !o.prompt_path)
+        return no_memory(err);
+    WD_TRY(find_video(dir, a, &video, err));
+    WD_TRY(wd_json_str(truth, where, "title", &title, err));
+    wd_lesson_cards cards;
+    WD_TRY(wd_lesson_look(video, &o, a, &cards, err));
+    json_t *steps = NULL;
+    WD_TRY(true_steps(where, truth, &steps, err));
+    wd_status st = WD_OK;
+    if (r->oracle) {
+        wd_buf reply = { 0 };
+        st = right_reply(&cards, truth, steps, &reply, err);
+        if (!st)
+            wd_oracle_expect(r->oracle, wd_buf_view(&reply));
+        wd_buf_free(&reply);
+    }
+    wd_lesson l;
+    if (!st)
+        st = wd_lesson_ask(r->engine, &cards, &o, a, &l, err);
+    if (st) {
+        json_decref(steps);
+        return st;
+    }
+    *out = json_pack("{s:f, s:i, s:s?, s:o, s:s, s:o, s:b, s:i, s:s%}", "duration_s", cards.duration_s,
+                     "cards", (int)cards.n_card, "title_true", title, "steps_true", steps, "title", l.title,
+                     "steps", said_steps(&l), "parsed", l.parsed, "dropped", (int)l.n_dropped, "reply", l.raw,
+                     strlen(l.raw));
+    if (!*out)
+        return no_memory(err);
+    st = mark_matches(*out, a, err);
+    if (!st && r->detail && json_object_set_new(*out, "draft", wd_lesson_json(&l)))
+        st = no_memory(err);
+    if (st) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 static void add_titles(letters *l, const json_t *steps)
@@ -277,7 +313,7 @@ static void add_case(tally *t, const json_t *r)
         t->n_title++;
         t->n_title_exact += !strcmp(text(r, "title"), text(r, "title_true"));
     }
-    match_steps(t, said, truth);
+    match_steps(t, said, truth, NULL);
     add_titles(&t->a, truth);
     add_titles(&t->b, said);
     t->n_letter += t->a.n;

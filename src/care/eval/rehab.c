@@ -189,55 +189,6 @@ static bool phrases_hold(const wd_rehab *r)
     return good;
 }
 
-static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth, wd_arena *a, json_t **out,
-                     wd_err *err)
-{
-    const char *where = wd_path_join(a, dir, "truth.json");
-    const wd_rehab_opts o = { .prompt_path = wd_arena_printf(a, "%s/rehab.%s.txt", r->prompts_dir,
-                                                             r->language),
-                              .language = r->language,
-                              .max_tokens = MAX_TOKENS,
-                              .model_digest = r->model_digest,
-                              .watch = { .cancel = r->cancel } };
-    wd_rehab_measure_opts mo = { .view = WD_VIEW_AUTO, .min_confidence = 0.3 };
-    json_t *reps, *faults = NULL;
-    if (!where || !o.prompt_path)
-        return no_memory(err);
-    WD_TRY(read_kind(truth, where, &mo.kind, err));
-    WD_TRY(wd_json_arr(truth, where, "repetitions", &reps, err));
-    if (!reps)
-        return WD_FAIL(err, WD_E_INVALID, "%s: repetitions is missing", where);
-    wd_pose_frame *frame = NULL;
-    size_t n;
-    bool by_model = false;
-    WD_TRY(find_points(r, dir, truth, a, &frame, &n, &by_model, err));
-    wd_rehab_measured m;
-    WD_TRY(wd_rehab_measure(frame, n, &mo, a, &m, err));
-    if (r->oracle && !m.main_why) {
-        wd_buf b = { 0 };
-        const wd_status st = right_reply(&m, a, !strcmp(r->language, "zh"), &b, err);
-        if (!st)
-            wd_oracle_expect(r->oracle, wd_buf_view(&b));
-        wd_buf_free(&b);
-        WD_TRY(st);
-    }
-    wd_rehab rehab;
-    WD_TRY(wd_rehab_phrase(r->engine, &m, &o, a, &rehab, err));
-    WD_TRY(true_faults(truth, where, &faults, err));
-    *out = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:b, s:b, s:s, s:s}", "exercise",
-                     wd_rehab_rule_of(m.kind)->name, "points", by_model ? "model" : "file", "view",
-                     wd_view_name(m.view), "reps_true", (int)json_array_size(reps), "reps", (int)m.n_rep,
-                     "faults_true", faults, "faults", faults_json(&m), "angles", angles_json(&m, truth),
-                     "asked", rehab.asked, "phrase_ok", phrases_hold(&rehab), "confidence",
-                     wd_rehab_confidence(&m), "reply", rehab.raw);
-    return *out ? WD_OK : no_memory(err);
-}
-
-static wd_status make(const char *dir, uint64_t seed, wd_err *err)
-{
-    return wd_exercise_write(dir, seed, err);
-}
-
 /* ---- scoring ---- */
 
 typedef struct tally {
@@ -265,8 +216,13 @@ static bool same_fault(const json_t *a, const json_t *b)
     return !strcmp(str(a, "type"), str(b, "type")) && both >= 0.5 * shorter && both >= 0;
 }
 
-/* Pairs them off in order; each counts once. */
-static size_t match_faults(const json_t *truth, const json_t *said)
+static int set_match(json_t *fault, size_t other)
+{
+    return json_object_set_new(fault, "match", json_integer((json_int_t)other));
+}
+
+/* Pairs them off in order; each counts once. bad not NULL: sets "match" of both, *bad when out of memory. */
+static size_t match_faults(const json_t *truth, const json_t *said, bool *bad)
 {
     bool used[FAULTS_MAX] = { false };
     size_t hit = 0;
@@ -275,11 +231,103 @@ static size_t match_faults(const json_t *truth, const json_t *said)
             if (!used[k] && same_fault(json_array_get(truth, i), json_array_get(said, k))) {
                 used[k] = true;
                 hit++;
+                if (bad && (set_match(json_array_get(truth, i), k) || set_match(json_array_get(said, k), i)))
+                    *bad = true;
                 break;
             }
         }
     }
     return hit;
+}
+
+/* [[[x, y] or null of each joint]] of the frames looked at, in pixels of the video. */
+static json_t *joints_json(const wd_pose_frame *frame, size_t n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_t *now = json_array();
+        for (size_t j = 0; j < WD_N_JOINT; j++) {
+            const wd_pose_point *p = &frame[i].joint[j];
+            json_array_append_new(now, p->confidence > 0 ? json_pack("[f, f]", p->x, p->y) : json_null());
+        }
+        json_array_append_new(a, now);
+    }
+    return a;
+}
+
+/* "match" of each fault, said or true: the number of its partner on the other side, null without one. */
+static wd_status mark_matches(const json_t *result, wd_err *err)
+{
+    const json_t *truth = json_object_get(result, "faults_true"), *said = json_object_get(result, "faults");
+    bool bad = false;
+    for (size_t k = 0; k < json_array_size(said); k++)
+        bad |= json_object_set_new(json_array_get(said, k), "match", json_null()) != 0;
+    for (size_t i = 0; i < json_array_size(truth); i++)
+        bad |= json_object_set_new(json_array_get(truth, i), "match", json_null()) != 0;
+    match_faults(truth, said, &bad);
+    return bad ? no_memory(err) : WD_OK;
+}
+
+static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth, wd_arena *a, json_t **out,
+                     wd_err *err)
+{
+    const char *where = wd_path_join(a, dir, "truth.json");
+    const wd_rehab_opts o = { .prompt_path = wd_arena_printf(a, "%s/rehab.%s.txt", r->prompts_dir,
+                                                             r->language),
+                              .language = r->language,
+                              .max_tokens = MAX_TOKENS,
+                              .model_digest = r->model_digest,
+                              .watch = { .cancel = r->cancel } };
+    wd_rehab_measure_opts mo = { .view = WD_VIEW_AUTO, .min_confidence = 0.3 };
+    json_t *reps, *faults = NULL;
+    if (!where || !o.prompt_path)
+        return no_memory(err);
+    WD_TRY(read_kind(truth, where, &mo.kind, err));
+    WD_TRY(wd_json_arr(truth, where, "repetitions", &reps, err));
+    if (!reps)
+        return WD_FAIL(err, WD_E_INVALID, "%s: repetitions is missing", where);
+    wd_pose_frame *frame = NULL;
+    size_t n;
+    bool by_model = false;
+    WD_TRY(find_points(r, dir, truth, a, &frame, &n, &by_model, err));
+    wd_rehab_measured m;
+    WD_TRY(wd_rehab_measure(frame, n, &mo, a, &m, err));
+    if (r->oracle && !r->plain_words && !m.main_why) {
+        wd_buf b = { 0 };
+        const wd_status st = right_reply(&m, a, !strcmp(r->language, "zh"), &b, err);
+        if (!st)
+            wd_oracle_expect(r->oracle, wd_buf_view(&b));
+        wd_buf_free(&b);
+        WD_TRY(st);
+    }
+    wd_rehab rehab;
+    wd_engine *words = r->plain_words ? NULL : r->words ? r->words : r->engine;
+    WD_TRY(wd_rehab_phrase(words, &m, &o, a, &rehab, err));
+    WD_TRY(true_faults(truth, where, &faults, err));
+    *out = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:b, s:b, s:s, s:s}", "exercise",
+                     wd_rehab_rule_of(m.kind)->name, "points", by_model ? "model" : "file", "view",
+                     wd_view_name(m.view), "reps_true", (int)json_array_size(reps), "reps", (int)m.n_rep,
+                     "faults_true", faults, "faults", faults_json(&m), "angles", angles_json(&m, truth),
+                     "asked", rehab.asked, "phrase_ok", phrases_hold(&rehab), "confidence",
+                     wd_rehab_confidence(&m), "reply", rehab.raw);
+    if (!*out)
+        return no_memory(err);
+    rehab.pose_source = by_model ? "model" : "file";
+    wd_status st = mark_matches(*out, err);
+    if (!st && r->detail &&
+        (json_object_set_new(*out, "draft", wd_rehab_json(&rehab)) ||
+         json_object_set_new(*out, "joints", joints_json(frame, n))))
+        st = no_memory(err);
+    if (st) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+static wd_status make(const char *dir, uint64_t seed, wd_err *err)
+{
+    return wd_exercise_write(dir, seed, err);
 }
 
 static void add_case(tally *t, const json_t *r)
@@ -290,7 +338,7 @@ static void add_case(tally *t, const json_t *r)
     t->exact += num(r, "reps") == num(r, "reps_true");
     t->asked += json_is_true(json_object_get(r, "asked"));
     t->phrased += json_is_true(json_object_get(r, "phrase_ok"));
-    t->hit += match_faults(truth, said);
+    t->hit += match_faults(truth, said, NULL);
     t->said += json_array_size(said);
     t->truth += json_array_size(truth);
     for (size_t i = 0; i < json_array_size(angles); i++) {
@@ -401,7 +449,7 @@ static wd_status blind(json_t *const *result, size_t n, json_t *metrics, wd_err 
                      *a = json_object_get(result[i], "angles");
         t.n++;
         t.exact += num(result[i], "reps_true") == (double)reps;
-        t.hit += match_faults(truth, said);
+        t.hit += match_faults(truth, said, NULL);
         t.said++;
         t.truth += json_array_size(truth);
         for (size_t k = 0; k < json_array_size(a); k++, t.n_off++)

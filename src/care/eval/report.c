@@ -409,7 +409,13 @@ static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth,
         wd_eval__truth(truth, where, r->language, a, &claims, &n_claim, err)); /* before a model is asked */
     WD_TRY(tell_oracle(r, truth, claims, n_claim, err));
     WD_TRY(make_report(r, dir, truth, a, &report, err));
-    return wd_eval__judge_report(&report, truth, where, r->language, a, out, err);
+    WD_TRY(wd_eval__judge_report(&report, truth, where, r->language, a, out, err));
+    if (r->detail && json_object_set_new(*out, "draft", wd_report_json(&report))) {
+        json_decref(*out);
+        *out = NULL;
+        return no_memory(err);
+    }
+    return WD_OK;
 }
 
 /* ---- all cases ---- */

@@ -71,6 +71,16 @@ static void the_truth_scores_perfect(void **state)
     assert_metric(m, "step_time_within_1s", 1);
     assert_true(of(m, "step_time_err_s_median") < 0.15);
     assert_metric(json_object_get(json_object_get(out, "by"), "zh"), "step_f1", 1);
+    for (size_t i = 0; i < SEEDS; i++) {
+        const json_t *truth = json_object_get(result[i], "steps_true"),
+                     *said = json_object_get(result[i], "steps");
+        assert_int_equal(json_array_size(truth), json_array_size(said));
+        for (size_t k = 0; k < json_array_size(truth); k++) {
+            assert_metric(json_array_get(truth, k), "match", (double)k);
+            assert_metric(json_array_get(said, k), "match", (double)k);
+        }
+        assert_null(json_object_get(result[i], "draft")); /* nobody asked for it */
+    }
     json_decref(out);
     wd_oracle_destroy(oracle);
 }
@@ -222,6 +232,7 @@ static void a_case_folder_is_read_or_refused_with_a_sentence(void **state)
     wd_eval_run run = WD_EVAL_RUN_DEFAULT;
     run.engine = &e.engine;
     run.prompts_dir = prompts;
+    run.detail = true;
     json_t *out = NULL;
     assert_fails(wd_eval_lesson.run(&run, dir, NULL, a, &out, &err), WD_E_NOT_FOUND, "no video.mp4");
     assert_ok(wd_phantom_lesson(dir, 7, &err));
@@ -236,6 +247,10 @@ static void a_case_folder_is_read_or_refused_with_a_sentence(void **state)
             assert_ok(wd_eval_lesson.run(&run, dir, truth, a, &out, &err));
             assert_true(
                 json_is_false(json_object_get(out, "parsed"))); /* nonsense is a result, not a failure */
+            assert_string_equal(json_string_value(json_object_get(json_object_get(out, "draft"), "raw")),
+                                "nonsense");
+            assert_true(json_is_null(
+                json_object_get(json_array_get(json_object_get(out, "steps_true"), 0), "match")));
             json_t *m = score(&out, 1);
             assert_metric(m, "step_f1", 0);
             assert_metric(m, "text_cer", 1);

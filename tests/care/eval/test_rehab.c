@@ -199,6 +199,44 @@ static void each_mistake_costs_its_own_metric(void **state)
     json_decref(r);
 }
 
+static void faults_say_which_they_match(void **state)
+{
+    (void)state;
+    size_t n;
+    json_t *r = faulty(&n);
+    const json_t *truth = json_object_get(r, "faults_true"), *said = json_object_get(r, "faults");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *k = json_object_get(json_array_get(truth, i), "match");
+        assert_true(json_is_integer(k));
+        const json_t *back = json_array_get(said, (size_t)json_integer_value(k));
+        assert_int_equal(json_integer_value(json_object_get(back, "match")), i);
+    }
+    json_decref(r);
+}
+
+static void without_words_the_measurement_speaks(void **state)
+{
+    (void)state;
+    wd_eval_run run = WD_EVAL_RUN_DEFAULT;
+    run.prompts_dir = prompts;
+    run.plain_words = run.detail = true;
+    const char *one = wd_arena_printf(arena, "%s/01", dir);
+    json_t *truth, *out = NULL;
+    assert_ok(wd_json_read_file(wd_arena_printf(arena, "%s/truth.json", one), 1 << 20, &truth, &err));
+    assert_ok(wd_eval_rehab.run(&run, one, truth, arena, &out, &err));
+    assert_true(json_is_false(json_object_get(out, "asked")));
+    const json_t *draft = json_object_get(out, "draft"), *advice = json_object_get(draft, "advice");
+    assert_true(json_array_size(advice) > 0);
+    for (size_t i = 0; i < json_array_size(advice); i++)
+        assert_string_equal(json_string_value(json_object_get(json_array_get(advice, i), "phrased_by")),
+                            "measurement");
+    const size_t n = json_array_size(json_object_get(json_object_get(draft, "angles"), "time_s"));
+    assert_int_equal(json_array_size(json_object_get(out, "joints")), n);
+    assert_int_equal(json_array_size(json_array_get(json_object_get(out, "joints"), 0)), WD_N_JOINT);
+    json_decref(out);
+    json_decref(truth);
+}
+
 static void blind_answers_are_far_from_perfect(void **state)
 {
     (void)state;
@@ -268,6 +306,8 @@ int main(void)
         cmocka_unit_test(the_truth_scores_perfect_by_pictures),
         cmocka_unit_test(the_truth_scores_perfect_by_points),
         cmocka_unit_test(each_mistake_costs_its_own_metric),
+        cmocka_unit_test(faults_say_which_they_match),
+        cmocka_unit_test(without_words_the_measurement_speaks),
         cmocka_unit_test(blind_answers_are_far_from_perfect),
         cmocka_unit_test(a_model_that_babbles_fails_no_case),
         cmocka_unit_test(a_case_that_cannot_be_read_says_why),
