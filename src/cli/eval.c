@@ -32,7 +32,7 @@ static const wd_opt opts[] = {
       "blind: always the most frequent answer; embedding (find): by embeddings instead of the reranking head" },
     { "oracle", 0, WD_OPT_BOOL, AT(oracle), "false", 0, 0, "no model: answer with the truth, which must score perfect" },
     { "record", 0, WD_OPT_STR, AT(record), NULL, 0, 0,
-      "no model, no score: write every prompt, its pictures and the right reply to FILE (-: standard output)" },
+      "write every prompt, its pictures and the reply to FILE (-: standard output); without -m the right reply, and no score" },
     { "each", 0, WD_OPT_STR, AT(each), NULL, 0, 0, "write every case's reply, truth and comparison to FILE, a line each" },
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "one JSON object on standard output" },
 };
@@ -117,16 +117,18 @@ static wd_status check(const options *o, const wd_eval_opts *e, wd_err *err)
         return WD_FAIL(err, WD_E_USAGE, "%s has no blind baseline", e->suite->name);
     if (embedding && strcmp(e->suite->name, "find") != 0)
         return WD_FAIL(err, WD_E_USAGE, "--baseline embedding is for find, not %s", e->suite->name);
-    const bool no_model = o->oracle || o->record || blind;
+    const bool no_model = o->oracle || blind || (o->record && !o->m.model);
     if (no_model && o->m.model)
         return WD_FAIL(err, WD_E_USAGE, "eval: %s asks no model; leave -m out",
-                       o->oracle   ? "--oracle"
-                       : o->record ? "--record"
-                                   : "--baseline blind");
+                       o->oracle ? "--oracle" : "--baseline blind");
     if (embedding && o->oracle)
         return WD_FAIL(err, WD_E_USAGE, "eval: no truth is known about embeddings; --oracle ranks by scores");
-    if (o->record && o->json)
-        return WD_FAIL(err, WD_E_USAGE, "eval: --record scores nothing; leave --json out");
+    if (o->record && o->json && (no_model || !strcmp(o->record, "-")))
+        return WD_FAIL(err, WD_E_USAGE, "eval: %s; leave --json out",
+                       no_model ? "--record without a model scores nothing"
+                                : "standard output holds the record");
+    if (o->record && blind)
+        return WD_FAIL(err, WD_E_USAGE, "eval: a blind baseline asks nothing; leave --record out");
     if (!no_model && e->last >= WD_PHANTOM_TRAIN_SEED && o->seeds)
         return WD_FAIL(err, WD_E_USAGE,
                        "--seeds: from %d on they are for training; a model is measured on smaller ones",
@@ -222,7 +224,7 @@ static wd_status print_table(const wd_eval_suite *s, const json_t *r, wd_err *er
 static wd_status open_engine(command *c, wd_eval_opts *e, wd_oracle **oracle, wd_runtime **rt, wd_err *err)
 {
     const options *o = c->o;
-    if (o->oracle || o->record || e->blind) {
+    if (!o->m.model && (o->oracle || o->record || e->blind)) {
         WD_TRY(wd_oracle_create(o->record, oracle, err));
         e->run.oracle = *oracle;
         e->run.engine = wd_oracle_engine(*oracle);
@@ -230,6 +232,11 @@ static wd_status open_engine(command *c, wd_eval_opts *e, wd_oracle **oracle, wd
     }
     WD_TRY(wd_runtime_open(c->cli, &o->m, rt, err));
     e->run.engine = wd_runtime_engine(*rt);
+    if (o->record) {
+        WD_TRY(wd_oracle_create_around(e->run.engine, o->record, oracle, err));
+        e->witness = *oracle;
+        e->run.engine = wd_oracle_engine(*oracle);
+    }
     wd_digest digest;
     char hex[65];
     WD_TRY(wd_weights_digest(wd_runtime_weights(*rt), &digest, err));
@@ -245,7 +252,7 @@ static wd_status print(command *c, const wd_eval_opts *e, json_t *r, wd_err *err
         json_object_set_new(r, "model_digest", json_string(e->run.model_digest));
     if (c->o->json)
         return wd_cli_print_json(json_incref(r), err);
-    if (!c->o->record)
+    if (!c->o->record || (c->o->m.model && strcmp(c->o->record, "-") != 0))
         return print_table(e->suite, r, err);
     fprintf(stderr, "ward: %lld cases recorded in %.1f s\n",
             (long long)json_integer_value(json_object_get(r, "cases")),
@@ -274,7 +281,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     wd_opt_list rest;
     WD_TRY(wd_cli_options(cli, &wd_cmd_eval, argc, argv, &o, &rest, err));
     wd_eval_opts e = {
-        .model = o.m.model, .run = WD_EVAL_RUN_DEFAULT, .cases = o.cases, .no_score = o.record != NULL
+        .model = o.m.model, .run = WD_EVAL_RUN_DEFAULT, .cases = o.cases, .no_score = o.record && !o.m.model
     };
     WD_TRY(choose_suite(&rest, &e.suite, err));
     if (o.seeds)
@@ -302,8 +309,8 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         st = evaluate(&c, &e, err);
     if (c.each && fclose(c.each) != 0 && !st)
         st = WD_FAIL(err, WD_E_IO, "%s: cannot write: %s", o.each, strerror(errno));
-    wd_runtime_close(rt);
     wd_oracle_destroy(oracle);
+    wd_runtime_close(rt);
     return st;
 }
 

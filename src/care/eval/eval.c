@@ -89,11 +89,16 @@ static wd_status make_work(evaluation *v, wd_err *err)
 
 /* ---- cases ---- */
 
+/* Who writes the record, if anybody does. */
+static wd_oracle *recorder(const wd_eval_opts *o)
+{
+    return o->run.oracle ? o->run.oracle : o->witness;
+}
+
 /* Errors that are not the case's own: everything ends. */
 static bool is_fatal(const evaluation *v, wd_status st)
 {
-    return st == WD_E_CANCELLED || st == WD_E_NOMEM ||
-           (v->o->run.oracle && wd_oracle_failed(v->o->run.oracle));
+    return st == WD_E_CANCELLED || st == WD_E_NOMEM || (recorder(v->o) && wd_oracle_failed(recorder(v->o)));
 }
 
 static wd_status note_failed(evaluation *v, const char *name, const wd_err *why, wd_err *err)
@@ -134,9 +139,10 @@ static wd_status run_once(evaluation *v, const char *dir, const char *name, json
     const wd_eval_opts *o = v->o;
     wd_eval_run run = o->run;
     run.language = language;
-    if (run.oracle) {
-        wd_oracle_case(run.oracle, o->suite->name, name, (uint64_t)seed);
-        wd_oracle_truth(run.oracle, truth);
+    wd_oracle *record = recorder(o);
+    if (record) {
+        wd_oracle_case(record, o->suite->name, name, (uint64_t)seed);
+        wd_oracle_truth(record, truth);
     }
     wd_arena *a = wd_arena_create(CASE_ARENA_MAX, true);
     if (!a)
@@ -153,14 +159,14 @@ static wd_status run_once(evaluation *v, const char *dir, const char *name, json
     if (!st && (!all || json_object_update(all, out)))
         st = no_memory(err);
     json_decref(out);
-    if (run.oracle) {
+    if (record) {
         wd_err flushed;
-        const wd_status write = wd_oracle_flush(run.oracle, &flushed);
+        const wd_status write = wd_oracle_flush(record, &flushed);
         if (!st && write) {
             st = write;
             *err = flushed;
         }
-        wd_oracle_truth(run.oracle, NULL);
+        wd_oracle_truth(record, NULL);
     }
     wd_arena_destroy(a);
     if (st)

@@ -74,9 +74,10 @@ typedef enum wd_eval_language {
 
 typedef struct wd_eval_opts {
     const wd_eval_suite *suite;
-    const char *model; /* as the result names it; NULL: the engine's name */
-    wd_eval_run run;   /* language is set from case to case */
-    const char *cases; /* a folder of case folders; NULL: the seeds first .. last */
+    const char *model;  /* as the result names it; NULL: the engine's name */
+    wd_eval_run run;    /* language is set from case to case */
+    wd_oracle *witness; /* writes down what run.engine, which is it, is asked and answers; NULL: none */
+    const char *cases;  /* a folder of case folders; NULL: the seeds first .. last */
     uint64_t first, last;
     wd_eval_language
         language;  /* LANG_CASE: truth.json's "language"; else by its seed, odd en, even zh; else en */

@@ -25,6 +25,7 @@ typedef struct expected {
 
 struct wd_oracle {
     wd_engine engine;
+    wd_engine *inner; /* answers, and the oracle only writes down; NULL: the oracle answers */
     expected *first, **last;
     size_t n_expected;
     bool lost; /* an expectation could not be kept: no memory */
@@ -392,28 +393,108 @@ static wd_status with_prompt(json_t **call, wd_status rendered, const wd_chat_te
     return st;
 }
 
+static json_t *instructed(wd_span instruction)
+{
+    return json_pack("{s:o}", "instruction", text_json(instruction));
+}
+
+/* Adds the members of both to one object; either may be NULL for no memory. Both are given up. */
+static json_t *joined(json_t *a, json_t *b)
+{
+    if (a && (!b || json_object_update(a, b))) {
+        json_decref(a);
+        a = NULL;
+    }
+    json_decref(b);
+    return a;
+}
+
+static wd_status record_generate(wd_oracle *o, wd_arena *a, const wd_generate *rq, json_t *answer,
+                                 wd_err *err)
+{
+    json_t *call = json_pack("{s:o}", "messages", messages_json(&rq->chat)),
+           *tools = given_json(&rq->chat.tools);
+    if (call && tools)
+        json_object_set_new(call, "tools", tools);
+    call = joined(call, answer);
+    wd_chat chat = rq->chat;
+    chat.kind = WD_CHAT_QWEN3_VL_INSTRUCT;
+    wd_chat_text text;
+    WD_TRY(with_prompt(&call, wd_chat_render(a, &chat, &text, err), &text, err));
+    return record(o, a, "generate", call, (const wd_media *[]){ &rq->media }, 1, err);
+}
+
+static wd_status record_rerank(wd_oracle *o, wd_arena *a, const wd_rerank_pair *rq, double score, wd_err *err)
+{
+    json_t *call = joined(instructed(rq->instruction),
+                          json_pack("{s:o, s:o, s:f}", "query",
+                                    parts_json(rq->query.parts.part, rq->query.parts.n_part), "document",
+                                    parts_json(rq->document.parts.part, rq->document.parts.n_part), "score",
+                                    score));
+    wd_chat_text text;
+    WD_TRY(with_prompt(
+        &call, wd_chat_vl_reranker(a, rq->instruction, rq->query.parts, rq->document.parts, &text, err),
+        &text, err));
+    return record(o, a, "rerank", call, (const wd_media *[]){ &rq->query.media, &rq->document.media }, 2,
+                  err);
+}
+
+static wd_status record_embed(wd_oracle *o, wd_arena *a, const wd_embed *rq, const float *v, uint32_t dim,
+                              wd_err *err)
+{
+    json_t *call = joined(instructed(rq->instruction),
+                          json_pack("{s:o}", "item", parts_json(rq->item.parts.part, rq->item.parts.n_part)));
+    json_t *vector = json_array();
+    for (uint32_t i = 0; o->inner && i < dim; i++)
+        json_array_append_new(vector, json_real((double)v[i]));
+    if (o->inner)
+        call = joined(call, json_pack("{s:O}", "vector", vector));
+    json_decref(vector);
+    wd_chat_text text;
+    WD_TRY(
+        with_prompt(&call, wd_chat_vl_embedding(a, rq->instruction, rq->item.parts, &text, err), &text, err));
+    return record(o, a, "embed", call, (const wd_media *[]){ &rq->item.media }, 1, err);
+}
+
+static json_t *ids_json(const uint32_t *id, size_t n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; a && i < n; i++)
+        json_array_append_new(a, json_integer(id[i]));
+    return a;
+}
+
+/* What an engine replied. */
+static json_t *answer_json(const wd_generated *g)
+{
+    return json_pack("{s:o, s:s, s:o, s:o}", "reply", text_json(wd_buf_view(&g->reply.content)), "finish",
+                     wd_finish_name(g->finish), "prompt_ids", ids_json(g->prompt_id, g->n_prompt),
+                     "reply_ids", ids_json(g->id, g->n_id));
+}
+
+static wd_status generate_inner(wd_oracle *o, wd_arena *a, const wd_generate *rq, wd_generated *out,
+                                wd_err *err)
+{
+    wd_generated g;
+    WD_TRY(o->inner->generate(o->inner->self, a, rq, &g, err));
+    const wd_status st = record_generate(o, a, rq, answer_json(&g), err);
+    if (st)
+        wd_parsed_free(&g.reply);
+    else
+        *out = g;
+    return st;
+}
+
 static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_generated *out, wd_err *err)
 {
     wd_oracle *o = self;
     expected *e = NULL;
+    if (o->inner)
+        return generate_inner(o, a, rq, out, err);
     WD_TRY(next(o, false, &e, err));
     wd_status st = WD_OK;
-    if (o->file) {
-        json_t *call = json_pack("{s:o}", "messages", messages_json(&rq->chat));
-        json_t *tools = given_json(&rq->chat.tools);
-        if (call && tools)
-            json_object_set_new(call, "tools", tools);
-        if (call && json_object_set_new(call, "reply", json_stringn(e->text, e->n))) {
-            json_decref(call);
-            call = NULL;
-        }
-        wd_chat chat = rq->chat;
-        chat.kind = WD_CHAT_QWEN3_VL_INSTRUCT;
-        wd_chat_text text;
-        st = with_prompt(&call, wd_chat_render(a, &chat, &text, err), &text, err);
-        if (!st)
-            st = record(o, a, "generate", call, (const wd_media *[]){ &rq->media }, 1, err);
-    }
+    if (o->file)
+        st = record_generate(o, a, rq, json_pack("{s:o}", "reply", json_stringn(e->text, e->n)), err);
     wd_generated r = { .finish = WD_FINISH_STOP };
     if (!st)
         st = parse_reply(rq, wd_span_of(e->text, e->n), &r.reply, err);
@@ -428,65 +509,49 @@ static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_gen
     return WD_OK;
 }
 
-static json_t *instructed(wd_span instruction)
-{
-    return json_pack("{s:o}", "instruction", text_json(instruction));
-}
-
 static wd_status rerank(void *self, wd_arena *a, const wd_rerank_pair *rq, double *score, size_t *n_token,
                         wd_err *err)
 {
     wd_oracle *o = self;
-    expected *e = NULL;
-    WD_TRY(next(o, true, &e, err));
-    const double answer = e->score;
-    release(e);
-    if (o->file) {
-        json_t *call = instructed(rq->instruction);
-        if (call &&
-            (json_object_set_new(call, "query", parts_json(rq->query.parts.part, rq->query.parts.n_part)) ||
-             json_object_set_new(call, "document",
-                                 parts_json(rq->document.parts.part, rq->document.parts.n_part)) ||
-             json_object_set_new(call, "score", json_real(answer)))) {
-            json_decref(call);
-            call = NULL;
-        }
-        wd_chat_text text;
-        WD_TRY(with_prompt(
-            &call, wd_chat_vl_reranker(a, rq->instruction, rq->query.parts, rq->document.parts, &text, err),
-            &text, err));
-        WD_TRY(record(o, a, "rerank", call, (const wd_media *[]){ &rq->query.media, &rq->document.media }, 2,
-                      err));
+    double answer;
+    size_t n = 0;
+    if (o->inner) {
+        WD_TRY(o->inner->rerank(o->inner->self, a, rq, &answer, &n, err));
+    } else {
+        expected *e = NULL;
+        WD_TRY(next(o, true, &e, err));
+        answer = e->score;
+        release(e);
     }
+    if (o->file)
+        WD_TRY(record_rerank(o, a, rq, answer, err));
     *score = answer;
-    *n_token = 0;
+    *n_token = n;
     return WD_OK;
 }
 
-/* There is no right vector: every item gets the same one. It is there for the record. */
+/* There is no right vector: without an engine every item gets the same one, for the record's sake. */
 static wd_status embed(void *self, wd_arena *a, const wd_embed *rq, const float **out, uint32_t *dim,
                        size_t *n_token, wd_err *err)
 {
     wd_oracle *o = self;
-    float *v = WD_NEW_N(a, float, EMBED_DIM);
-    if (!v)
-        return no_memory(err);
-    if (o->file) {
-        json_t *call = instructed(rq->instruction);
-        if (call &&
-            json_object_set_new(call, "item", parts_json(rq->item.parts.part, rq->item.parts.n_part))) {
-            json_decref(call);
-            call = NULL;
-        }
-        wd_chat_text text;
-        WD_TRY(with_prompt(&call, wd_chat_vl_embedding(a, rq->instruction, rq->item.parts, &text, err), &text,
-                           err));
-        WD_TRY(record(o, a, "embed", call, (const wd_media *[]){ &rq->item.media }, 1, err));
+    const float *v;
+    uint32_t n = EMBED_DIM;
+    size_t n_prompt = 0;
+    if (o->inner) {
+        WD_TRY(o->inner->embed(o->inner->self, a, rq, &v, &n, &n_prompt, err));
+    } else {
+        float *same = WD_NEW_N(a, float, EMBED_DIM);
+        if (!same)
+            return no_memory(err);
+        same[0] = 1;
+        v = same;
     }
-    v[0] = 1;
+    if (o->file)
+        WD_TRY(record_embed(o, a, rq, v, n, err));
     *out = v;
-    *dim = EMBED_DIM;
-    *n_token = 0;
+    *dim = n;
+    *n_token = n_prompt;
     return WD_OK;
 }
 
@@ -508,13 +573,14 @@ static wd_status open_record(wd_oracle *o, const char *record, wd_err *err)
     return WD_OK;
 }
 
-wd_status wd_oracle_create(const char *record, wd_oracle **out, wd_err *err)
+static wd_status create(const char *record, wd_engine *inner, wd_oracle **out, wd_err *err)
 {
     *out = NULL;
     wd_oracle *o = WD_ALLOC(wd_oracle);
     if (!o)
         return no_memory(err);
     o->last = &o->first;
+    o->inner = inner;
     o->engine = (wd_engine){ .self = o,
                              .generate = generate,
                              .embed = embed,
@@ -526,6 +592,8 @@ wd_status wd_oracle_create(const char *record, wd_oracle **out, wd_err *err)
                                        .n_embd = EMBED_DIM,
                                        .context = 1u << 20,
                                        .sample = WD_SAMPLE_OPTS_DEFAULT } };
+    if (inner)
+        o->engine.info = inner->info;
     const wd_status st = record ? open_record(o, record, err) : WD_OK;
     if (st) {
         wd_oracle_destroy(o);
@@ -533,6 +601,16 @@ wd_status wd_oracle_create(const char *record, wd_oracle **out, wd_err *err)
     }
     *out = o;
     return WD_OK;
+}
+
+wd_status wd_oracle_create(const char *record, wd_oracle **out, wd_err *err)
+{
+    return create(record, NULL, out, err);
+}
+
+wd_status wd_oracle_create_around(wd_engine *inner, const char *record, wd_oracle **out, wd_err *err)
+{
+    return create(record, inner, out, err);
 }
 
 void wd_oracle_destroy(wd_oracle *o)

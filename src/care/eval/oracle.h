@@ -27,6 +27,11 @@ typedef struct wd_oracle wd_oracle;
 
 /* record: NULL, a file, or "-" for standard output. */
 WD_MUST_CHECK wd_status wd_oracle_create(const char *record, wd_oracle **out, wd_err *err);
+/* No oracle but a witness: `inner` (borrowed) answers, and what it was asked and answered is written down. Nothing need
+ * be expected. In place of the right answer the record holds what came: "reply" (content alone), "finish", "prompt_ids"
+ * and "reply_ids" (tokens, the end token last); "score"; "vector". */
+WD_MUST_CHECK wd_status wd_oracle_create_around(wd_engine *inner, const char *record, wd_oracle **out,
+                                                wd_err *err);
 void wd_oracle_destroy(wd_oracle *o); /* accepts NULL */
 wd_engine *wd_oracle_engine(wd_oracle *o);
 
