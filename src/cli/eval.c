@@ -318,15 +318,18 @@ const wd_command wd_cmd_eval = {
     .name = "eval",
     .brief = "measure a story on cases whose truth is known",
     .operands = "SUITE",
-    .about =
-        "Runs a story by the product's own path on cases (folders with what a user would have and a\n"
-        "truth.json) and compares what comes out with the truth. Cases are your own (--cases DIR, the layout "
-        "is\n"
-        "in docs/evaluation.md) or synthetic ones made from seeds. Suites: report (finding_precision,\n"
-        "finding_recall, finding_f1, laterality, lobe, size_err_mm_median, impression_rank, schema_valid,\n"
-        "contradictions, template_collapse, unsupported) and find (top1, top3, mrr, ndcg). Decoding is "
-        "greedy.\n"
-        "A case that cannot be run is said and counted, and the others go on; the exit code is 1 then.",
+    .about = "Runs a story by the product's own path on cases (folders with what a user would have and a\n"
+             "truth.json) and compares what comes out with the truth. Cases are your own (--cases DIR, the "
+             "layout is\n"
+             "in docs/evaluation.md) or synthetic ones made from seeds. Decoding is greedy. A case that "
+             "cannot be run\n"
+             "is said and counted, and the others go on; the exit code is 1 then.\n\n"
+             "  report  findings and impression of a draft: precision, recall, side, lobe, size, "
+             "contradictions, ...\n"
+             "  find    slices ranked by a finding's sentence: top1, top3, mrr, ndcg\n"
+             "  rehab   repetitions, faults and angles of an exercise video\n"
+             "  lesson  steps of a teaching video, their times and their text\n"
+             "  assist  tool calls and answers from a patient's records",
     .examples = "  ward eval report -m models/demo --seeds 1..200\n"
                 "  ward eval find -m Qwen3-VL-Reranker-2B --cases ours/ --json --each find.jsonl\n"
                 "  ward eval report --oracle --seeds 1..5\n"

@@ -48,11 +48,12 @@ static const json_t *true_report(const json_t *truth, const char *language)
     return json_is_object(own) ? own : NULL;
 }
 
-/* The right reply: the truth's own report, else one made of its findings. */
+/* The right reply: the truth's own report; what that lacks is made of its findings. */
 static json_t *right_reply(const json_t *truth, const char *language, const wd_claim *c, size_t n)
 {
     const json_t *own = true_report(truth, language);
-    if (own)
+    json_t *own_impression = json_object_get(own, "impression");
+    if (own_impression && json_object_get(own, "findings"))
         return json_deep_copy(own);
     json_t *findings = json_array(), *impression = json_array();
     for (size_t i = 0; findings && impression && i < n; i++) {
@@ -65,6 +66,10 @@ static json_t *right_reply(const json_t *truth, const char *language, const wd_c
             findings, json_pack("{s:s, s:s?, s:o, s:o}", "text", text, "place", place, "size_mm",
                                 c[i].size_mm > 0 ? json_real(c[i].size_mm) : json_null(), "slices", slices));
         json_array_append_new(impression, json_string(text));
+    }
+    if (own_impression) {
+        json_decref(impression);
+        impression = json_incref(own_impression);
     }
     return json_pack("{s:o, s:o}", "findings", findings, "impression", impression);
 }

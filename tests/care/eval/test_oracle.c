@@ -211,12 +211,88 @@ static void a_full_disk_ends_it_with_a_sentence(void **state)
     wd_oracle_destroy(o);
 }
 
+/* An engine that answers by itself. */
+static const uint32_t prompt_ids[] = { 5, 6, 7 }, reply_ids[] = { 8, 9 };
+
+static wd_status inner_generate(void *self, wd_arena *a, const wd_generate *rq, wd_generated *out,
+                                wd_err *err)
+{
+    (void)a, (void)rq;
+    if (*(bool *)self)
+        return WD_FAIL(err, WD_E_LIMIT, "inner failure");
+    *out = (wd_generated){ .prompt_id = prompt_ids, .n_prompt = 3, .id = reply_ids, .n_id = 2 };
+    wd_buf_str(&out->reply.content, "its own");
+    return WD_OK;
+}
+
+static wd_status inner_rerank(void *self, wd_arena *a, const wd_rerank_pair *rq, double *score,
+                              size_t *n_token, wd_err *err)
+{
+    (void)self, (void)a, (void)rq, (void)err;
+    *score = 0.25;
+    *n_token = 3;
+    return WD_OK;
+}
+
+static void a_witness_passes_on_and_writes_down(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir();
+    char path[512];
+    snprintf(path, sizeof path, "%s/record", dir);
+    bool fails = false;
+    wd_engine inner = { .self = &fails,
+                        .info = { .name = "inner", .context = 99 },
+                        .generate = inner_generate,
+                        .rerank = inner_rerank };
+    wd_oracle *o;
+    wd_generated g;
+    assert_ok(wd_oracle_create_around(&inner, path, &o, &err));
+    assert_string_equal(wd_oracle_engine(o)->info.name, "inner");
+    wd_oracle_case(o, "report", "c1", 1);
+    assert_ok(ask(o, NULL, &g, &err)); /* nothing need be expected */
+    assert_string_equal((char *)g.reply.content.p, "its own");
+    assert_int_equal(g.n_id, 2);
+    wd_parsed_free(&g.reply);
+    const wd_part q = { WD_PART_TEXT, WD_SPAN_LIT("A nodule.") };
+    const wd_rerank_pair pair = { .query = { .parts = { &q, 1 } }, .document = { .parts = { &q, 1 } } };
+    wd_arena *a = wd_arena_create(1 << 20, false);
+    double score;
+    size_t n_token;
+    wd_engine *e = wd_oracle_engine(o);
+    assert_ok(e->rerank(e->self, a, &pair, &score, &n_token, &err));
+    assert_true(score == 0.25 && n_token == 3);
+    fails = true;
+    assert_fails(ask(o, NULL, &g, &err), WD_E_LIMIT, "inner failure");
+    assert_ok(wd_oracle_flush(o, &err));
+    wd_oracle_destroy(o);
+    wd_arena_destroy(a);
+
+    wd_buf b = { 0 };
+    assert_ok(wd_file_read(path, 1 << 20, &b, &err));
+    wd_span rest = wd_buf_view(&b);
+    json_t *r = line(&rest);
+    assert_string_equal(json_string_value(json_object_get(r, "reply")), "its own");
+    assert_string_equal(json_string_value(json_object_get(r, "finish")), "stop");
+    assert_int_equal(json_array_size(json_object_get(r, "prompt_ids")), 3);
+    assert_int_equal(json_integer_value(json_array_get(json_object_get(r, "reply_ids"), 1)), 9);
+    json_decref(r);
+    rest = wd_span_sub(rest, sizeof red, rest.n);
+    r = line(&rest);
+    assert_true(json_number_value(json_object_get(r, "score")) == 0.25);
+    assert_int_equal(rest.n, 0); /* what failed is not there */
+    json_decref(r);
+    wd_buf_free(&b);
+    test_rm_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_answers_what_it_was_told_in_order),
         cmocka_unit_test(a_tool_call_is_taken_apart_as_an_engine_does),
         cmocka_unit_test(the_record_is_what_was_asked_and_the_bytes_of_its_pictures),
+        cmocka_unit_test(a_witness_passes_on_and_writes_down),
         cmocka_unit_test(a_full_disk_ends_it_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
