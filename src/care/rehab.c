@@ -21,9 +21,10 @@ typedef struct story {
     wd_rehab *r;
     wd_buf measured; /* as in the prompt: the numbers that may be said */
     bool zh;
+    bool no_memory; /* found while the reply was read */
 } story;
 
-uint32_t wd_rehab_issues(const wd_rehab_measured *m, wd_arena *a, wd_rehab_issue out[WD_N_FAULT])
+bool wd_rehab_issues(const wd_rehab_measured *m, wd_arena *a, wd_rehab_issue out[WD_N_FAULT], uint32_t *n_out)
 {
     const wd_rehab_rule *rule = wd_rehab_rule_of(m->kind);
     uint32_t n = 0;
@@ -39,11 +40,12 @@ uint32_t wd_rehab_issues(const wd_rehab_measured *m, wd_arena *a, wd_rehab_issue
             f.rep[f.n_rep++] = m->fault[i].rep;
         }
         if (!f.rep)
-            return 0;
+            return false;
         if (f.n_rep)
             out[n++] = f;
     }
-    return n;
+    *n_out = n;
+    return true;
 }
 
 /* ---- what the model said ---- */
@@ -73,7 +75,7 @@ static const char *take_sentence(story *s, const json_t *v, const char *name, co
     const wd_span t = json_is_string(v) ? wd_span_of(json_string_value(v), json_string_length(v))
                                         : (wd_span){ 0 };
     double bad = NAN;
-    const char *why = NULL;
+    const char *why, *kept = NULL;
     if (!t.n || t.n > TEXT_MAX || !printable(t))
         why = wd_arena_printf(s->a, s->zh ? "模型没有给出可用的 %s。" : "The model gave no usable %s.", name);
     else if (!right_language(t, s->zh))
@@ -85,9 +87,11 @@ static const char *take_sentence(story *s, const json_t *v, const char *name, co
                                     : "The model's %s has the number %g, which was not measured.",
                               name, bad);
     else
-        return wd_arena_strndup(s->a, (const char *)t.p, t.n);
-    *note = why;
-    return NULL;
+        why = kept = wd_arena_strndup(s->a, (const char *)t.p, t.n);
+    s->no_memory |= !why;
+    if (!kept)
+        *note = why;
+    return kept;
 }
 
 static void take_issue(story *s, const json_t *v, wd_rehab_issue *f)
@@ -102,19 +106,22 @@ static void take_issue(story *s, const json_t *v, wd_rehab_issue *f)
 }
 
 /* The first object in the reply, which may stand between ``` fences or words. */
-static json_t *find_object(wd_span reply)
+static json_t *find_object(story *s, wd_span reply)
 {
     const size_t at = wd_span_find(reply, WD_SPAN_LIT("{"), 0);
-    json_error_t ignored;
-    return at == SIZE_MAX ? NULL
-                          : json_loadb((const char *)reply.p + at, reply.n - at,
-                                       JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &ignored);
+    json_error_t why;
+    if (at == SIZE_MAX)
+        return NULL;
+    json_t *o = json_loadb((const char *)reply.p + at, reply.n - at,
+                           JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &why);
+    s->no_memory |= !o && json_error_code(&why) == json_error_out_of_memory;
+    return o;
 }
 
 static void read_reply(story *s, wd_span reply)
 {
     wd_rehab *r = s->r;
-    json_t *o = find_object(reply);
+    json_t *o = find_object(s, reply);
     const json_t *faults = json_object_get(o, "faults");
     r->parsed = json_is_array(faults);
     for (size_t i = 0; r->parsed && i < WD_MIN(json_array_size(faults), FAULTS_MAX); i++) {
@@ -195,7 +202,7 @@ static wd_status ask(story *s, wd_engine *e, wd_err *err)
     wd_digest_hex(&f.digest, r->prompt_digest);
     read_reply(s, reply);
     wd_parsed_free(&g.reply);
-    return r->raw ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
+    return r->raw && !s->no_memory ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
 }
 
 /* ---- public ---- */
@@ -240,8 +247,8 @@ wd_status wd_rehab_phrase(wd_engine *e, const wd_rehab_measured *m, const wd_reh
     };
     story s = { .m = m, .o = o, .a = a, .r = &r, .zh = !strcmp(o->language, "zh") };
     wd_clock_iso8601(r.created);
-    r.n_issue = wd_rehab_issues(m, a, r.issue);
-    wd_status st = begin_plain(&s) ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
+    const bool listed = wd_rehab_issues(m, a, r.issue, &r.n_issue);
+    wd_status st = listed && begin_plain(&s) ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
     if (!st && e && !m->main_why) /* nothing measured: nothing to put into words */
         st = ask(&s, e, err);
     if (!st) {

@@ -75,8 +75,9 @@ WD_MUST_CHECK wd_status wd_rehab_save(const wd_rehab *r, const char *dir, wd_err
 /* The measurements as they stand in the prompt. */
 void wd_rehab_measured_text(const wd_rehab_measured *m, const wd_rehab_issue *issue, uint32_t n_issue,
                             bool zh, wd_buf *out);
-/* The measured faults, one entry for each kind. Returns how many; NULL lists only when out of memory (0). */
-uint32_t wd_rehab_issues(const wd_rehab_measured *m, wd_arena *a, wd_rehab_issue out[WD_N_FAULT]);
+/* The measured faults, one entry for each kind. False when out of memory. */
+WD_MUST_CHECK bool wd_rehab_issues(const wd_rehab_measured *m, wd_arena *a, wd_rehab_issue out[WD_N_FAULT],
+                                   uint32_t *n);
 /* True when every number in text, in digits or in words of English or Chinese, is one of those in `allowed`. *bad, if
  * not NULL, is one that is not. */
 bool wd_rehab_numbers_hold(wd_span text, wd_span allowed, double *bad);

@@ -75,7 +75,7 @@ static wd_status write_exercise(wd_cli *cli, const options *o, uint64_t seed, co
     wd_status st = a ? wd_exercise_plan(seed, a, &x, err) : WD_FAIL(err, WD_E_NOMEM, "phantom: no memory");
     if (!st) {
         const wd_exercise_info *i = wd_exercise_info_of(x);
-        *says = wd_arena_printf(cli->arena, "%s: %s from the %s, %u frames, repetitions %u, faults %u\n", dir,
+        *says = wd_arena_printf(cli->arena, "%s: %s, %s view, %u frames, repetitions %u, faults %u\n", dir,
                                 wd_rehab_rule_of(i->kind)->title[0], wd_exercise_camera_name(i->camera),
                                 i->n_frame, i->n_rep, i->n_fault);
         if (!*says)

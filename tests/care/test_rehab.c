@@ -18,6 +18,7 @@ static char *dir, prompt_en[700], prompt_zh[700], prompt_pose[700];
 static int start(void **state)
 {
     (void)state;
+    wd_json_use_our_memory();
     assert_ok(wd_sandbox_start(&err));
     arena = wd_arena_create(1u << 28, false);
     dir = test_make_dir();
@@ -516,6 +517,48 @@ static void the_draft_is_written_in_both_forms(void **state)
     assert_true(wd_file_exists(wd_path_join(arena, to, "rehab.md")));
 }
 
+/* Every allocation in turn fails: the whole result, or none; the same sentence, or "no memory". */
+static void nothing_is_lost_when_memory_ends(void **state)
+{
+    (void)state;
+    static scripted e;
+    static const char *const reply[] = { GOOD };
+    const wd_rehab_opts o = { .prompt_path = prompt_en, .language = "en", .max_tokens = 100 };
+    wd_buf whole = { 0 };
+    uint64_t n_point = 1, n_failed = 0;
+    scripted_init(&e, reply, 1);
+    for (uint64_t nth = 0; nth <= n_point; nth++) {
+        wd_arena *a = wd_arena_create(1u << 22, false);
+        wd_err err = { 0 };
+        wd_rehab r;
+        wd_buf b = { 0 };
+        (void)wd_inject_failure(nth ? nth : (uint64_t)1 << 60); /* the first round counts */
+        wd_status st = wd_rehab_phrase(&e.engine, leaning(), &o, a, &r, &err);
+        if (!st)
+            memset(r.created, '0', sizeof r.created - 1);
+        if (!st)
+            st = wd_rehab_text(&r, true, &b, &err);
+        const uint64_t passed = wd_inject_failure(0);
+        if (nth == 0) {
+            assert_int_equal(st, WD_OK);
+            n_point = passed;
+            whole = b;
+            wd_arena_destroy(a);
+            continue;
+        }
+        if (st)
+            assert_true(st == WD_E_NOMEM || st == WD_E_IO);
+        else if (!wd_span_eq(wd_buf_view(&b), wd_buf_view(&whole)))
+            fail_msg("allocation %u of %u failed, and something is missing: %s / %s", (unsigned)nth,
+                     (unsigned)n_point, r.issue[0].note ? r.issue[0].note : "", r.raw);
+        n_failed += st != WD_OK;
+        wd_buf_free(&b);
+        wd_arena_destroy(a);
+    }
+    assert_true(n_failed >= 15); /* arenas, buffers, files; jansson's own are tried again (base/json.c) */
+    wd_buf_free(&whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +576,7 @@ int main(void)
         cmocka_unit_test(what_was_not_measured_is_not_asked_about),
         cmocka_unit_test(an_engine_failure_is_passed_on),
         cmocka_unit_test(the_draft_is_written_in_both_forms),
+        cmocka_unit_test(nothing_is_lost_when_memory_ends),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -103,7 +103,9 @@ static wd_status find_points(const wd_eval_run *r, const char *dir, const json_t
 static wd_status right_reply(const wd_rehab_measured *m, wd_arena *a, bool zh, wd_buf *out, wd_err *err)
 {
     wd_rehab_issue issue[WD_N_FAULT];
-    const uint32_t n = wd_rehab_issues(m, a, issue);
+    uint32_t n;
+    if (!wd_rehab_issues(m, a, issue, &n))
+        return no_memory(err);
     json_t *faults = json_array();
     for (uint32_t i = 0; i < n; i++) {
         wd_exercise_said s = {
@@ -155,9 +157,9 @@ static wd_status true_faults(const json_t *truth, const char *where, json_t **ou
         if (!st && (wd_rehab_fault_of(type) == WD_N_FAULT || from < 0 || to < from))
             st = WD_FAIL(err, WD_E_INVALID,
                          "%s: faults[%zu]: expected a known type, start_s and a later end_s", where, i);
-        if (!st && json_array_append_new(
-                       kept, json_pack("{s:s, s:f, s:f}", "type", type, "start_s", from, "end_s", to)))
-            st = no_memory(err);
+        if (!st)
+            json_array_append_new(kept,
+                                  json_pack("{s:s, s:f, s:f}", "type", type, "start_s", from, "end_s", to));
     }
     if (st)
         json_decref(kept);
