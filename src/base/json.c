@@ -173,6 +173,16 @@ static int append(const char *p, size_t n, void *arg)
     return out->failed ? -1 : 0;
 }
 
+void wd_json_append(json_t **list, json_t *v)
+{
+    if (!*list) {
+        json_decref(v);
+    } else if (json_array_append_new(*list, v) != 0) { /* also for v NULL */
+        json_decref(*list);
+        *list = NULL;
+    }
+}
+
 wd_status wd_json_write(const json_t *v, size_t flags, wd_buf *out, wd_err *err)
 {
     if (json_dump_callback(v, append, out, flags | JSON_ENCODE_ANY) < 0)

@@ -41,6 +41,10 @@ WD_MUST_CHECK wd_status wd_json_obj(const json_t *o, const char *where, const ch
 WD_MUST_CHECK wd_status wd_json_arr(const json_t *o, const char *where, const char *key, json_t **out,
                                     wd_err *err);
 
+/* Appends v, which is given up, to *list. When v is NULL or there is no memory, *list is released and becomes NULL, so
+ * that json_pack("o") of it fails as a whole: a list never has a hole. */
+void wd_json_append(json_t **list, json_t *v);
+
 /* Appends the value. flags as json_dumpb (JSON_COMPACT, JSON_INDENT(n), ...); insertion order is kept. */
 WD_MUST_CHECK wd_status wd_json_write(const json_t *v, size_t flags, wd_buf *out, wd_err *err);
 

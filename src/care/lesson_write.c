@@ -28,10 +28,9 @@ static json_t *cards_json(const wd_lesson_cards *c)
 {
     json_t *a = json_array();
     for (uint32_t i = 0; a && i < c->n_card; i++)
-        json_array_append_new(a, json_pack("{s:i, s:o, s:o, s:o, s:b}", "card", (int)i + 1, "start_s",
-                                           seconds(c->card[i].start_s), "end_s", seconds(c->card[i].end_s),
-                                           "key_s", seconds(c->card[i].key_s), "without_cut",
-                                           c->card[i].is_take));
+        wd_json_append(&a, json_pack("{s:i, s:o, s:o, s:o, s:b}", "card", (int)i + 1, "start_s",
+                                     seconds(c->card[i].start_s), "end_s", seconds(c->card[i].end_s), "key_s",
+                                     seconds(c->card[i].key_s), "without_cut", c->card[i].is_take));
     return a;
 }
 
@@ -42,10 +41,10 @@ static json_t *steps_json(const wd_lesson *l)
         const wd_lesson_step *s = &l->step[i];
         json_t *cards = json_array();
         for (uint32_t k = s->first_card; cards && k <= s->last_card; k++)
-            json_array_append_new(cards, json_integer(k));
-        json_array_append_new(a, json_pack("{s:i, s:s, s:o, s:o, s:o}", "n", (int)i + 1, "title", s->title,
-                                           "start_s", seconds(s->start_s), "end_s", seconds(s->end_s),
-                                           "cards", cards));
+            wd_json_append(&cards, json_integer(k));
+        wd_json_append(&a,
+                       json_pack("{s:i, s:s, s:o, s:o, s:o}", "n", (int)i + 1, "title", s->title, "start_s",
+                                 seconds(s->start_s), "end_s", seconds(s->end_s), "cards", cards));
     }
     return a;
 }
@@ -54,8 +53,7 @@ static json_t *terms_json(const wd_lesson *l)
 {
     json_t *a = json_array();
     for (uint32_t i = 0; a && i < l->n_term; i++)
-        json_array_append_new(
-            a, json_pack("{s:s, s:s}", "term", l->term[i].term, "meaning", l->term[i].meaning));
+        wd_json_append(&a, json_pack("{s:s, s:s}", "term", l->term[i].term, "meaning", l->term[i].meaning));
     return a;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/map.h"
 #include "base/utf8.h"
 
@@ -19,6 +20,19 @@ static void buffer_refuses_to_pass_its_limit_and_keeps_what_it_had(void **state)
     assert_string_equal((char *)b.p, "12345678");
     assert_fails(wd_buf_check(&b, "body", &err), WD_E_LIMIT, "body: more than 8 bytes");
     wd_buf_free(&b);
+}
+
+static void a_json_list_never_has_a_hole(void **state)
+{
+    (void)state;
+    json_t *list = json_array();
+    wd_json_append(&list, json_integer(1));
+    wd_json_append(&list, json_integer(2));
+    assert_int_equal(json_array_size(list), 2);
+    wd_json_append(&list, NULL);
+    assert_null(list);
+    wd_json_append(&list, json_integer(3)); /* given up as well */
+    assert_null(list);
 }
 
 static void json_string_escapes_controls_and_mends_bad_utf8(void **state)
@@ -120,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_refuses_to_pass_its_limit_and_keeps_what_it_had),
+        cmocka_unit_test(a_json_list_never_has_a_hole),
         cmocka_unit_test(json_string_escapes_controls_and_mends_bad_utf8),
         cmocka_unit_test(utf8_replaces_maximal_subparts),
         cmocka_unit_test(utf8_round_trips_every_scalar_value),

@@ -371,6 +371,43 @@ static void failures_are_passed_on(void **state)
     assert_fails(wd_lesson_ask(&e.engine, &c, &o, arena, &l, &err), WD_E_INVALID, "{{what}}");
 }
 
+/* Every allocation fails once: the whole draft, or a sentence; never one with a hole. */
+static void no_memory_gives_no_half_draft(void **state)
+{
+    (void)state;
+    static wd_lesson_card card[4] = { { .end_s = 1 }, { .end_s = 2 }, { .end_s = 3 }, { .end_s = 4 } };
+    static const wd_lesson_cards c = { .card = card, .n_card = 4, .codec = "h264" };
+    for (int form = 0; form < 3; form++) {
+        wd_buf want = { 0 };
+        for (uint64_t n = 0;; n++) { /* 0: none fails */
+            wd_arena *a = wd_arena_create(1u << 20, false);
+            wd_lesson l = { .language = "en", .raw = good, .model = "m" };
+            wd_buf got = { 0 };
+            wd_err err;
+            wd_inject_failure(n);
+            const bool parsed = wd_lesson_parse(WD_SPAN_LIT(good), &c, a, &l);
+            const wd_status st = wd_lesson_text(&l, (wd_lesson_form)form, &got, &err);
+            const bool hit = wd_inject_failure(0) >= n;
+            if (n == 0) {
+                assert_true(parsed && st == WD_OK);
+                want = got;
+                wd_arena_destroy(a);
+                continue;
+            }
+            assert_true(parsed || (l.why_not && l.n_step == 0));
+            if (!st && parsed && !wd_span_eq(wd_buf_view(&got), wd_buf_view(&want)))
+                fail_msg("form %d differs when allocation %u fails", form, (unsigned)n);
+            if (st)
+                assert_int_equal(st, WD_E_NOMEM);
+            wd_buf_free(&got);
+            wd_arena_destroy(a);
+            if (!hit)
+                break;
+        }
+        wd_buf_free(&want);
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -395,6 +432,7 @@ static int end(void **state)
 int main(void)
 {
     wd_err err;
+    wd_json_use_our_memory();
     if (wd_sandbox_start(&err)) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
@@ -412,6 +450,7 @@ int main(void)
         cmocka_unit_test(what_is_no_lesson_is_said_to_be_none_and_leaves_nothing),
         cmocka_unit_test(a_reply_that_is_no_lesson_is_kept_raw),
         cmocka_unit_test(failures_are_passed_on),
+        cmocka_unit_test(no_memory_gives_no_half_draft),
     };
     const int failed = cmocka_run_group_tests(tests, begin, end);
     wd_sandbox_stop();

@@ -97,8 +97,8 @@ static wd_status right_reply(const wd_lesson_cards *cards, const json_t *truth, 
             const json_t *s = json_array_get(steps, k);
             if (middle >= json_number_value(json_object_get(s, "start_s")) &&
                 middle < json_number_value(json_object_get(s, "end_s")))
-                json_array_append_new(
-                    list, json_pack("{s:O, s:i}", "title", json_object_get(s, "title"), "card", (int)i + 1));
+                wd_json_append(
+                    &list, json_pack("{s:O, s:i}", "title", json_object_get(s, "title"), "card", (int)i + 1));
         }
     }
     json_t *v = json_pack("{s:o, s:o, s:o, s:o}", "title",
@@ -116,8 +116,8 @@ static json_t *said_steps(const wd_lesson *l)
 {
     json_t *a = json_array();
     for (uint32_t i = 0; i < l->n_step; i++)
-        json_array_append_new(a, json_pack("{s:s, s:f, s:f}", "title", l->step[i].title, "start_s",
-                                           l->step[i].start_s, "end_s", l->step[i].end_s));
+        wd_json_append(&a, json_pack("{s:s, s:f, s:f}", "title", l->step[i].title, "start_s",
+                                     l->step[i].start_s, "end_s", l->step[i].end_s));
     return a;
 }
 
@@ -442,8 +442,8 @@ static json_t *blind_result(const json_t *like, const usual *u)
         if (!step)
             break;
         json_object_set_new(said, step, json_true());
-        json_array_append_new(steps, json_pack("{s:s, s:f, s:f}", "title", step, "start_s", i * length_s,
-                                               "end_s", (i + 1) * length_s));
+        wd_json_append(&steps, json_pack("{s:s, s:f, s:f}", "title", step, "start_s", i * length_s, "end_s",
+                                         (i + 1) * length_s));
     }
     json_decref(said);
     json_t *r = json_copy((json_t *)(uintptr_t)like);

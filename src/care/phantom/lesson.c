@@ -506,9 +506,9 @@ static json_t *steps_json(const lesson *l)
         char number[32], text[160];
         heading(l, c, number);
         snprintf(text, sizeof text, "%s\n%s", number, l->step_title[c->step]);
-        json_array_append_new(a, json_pack("{s:i, s:s, s:o, s:o, s:s}", "n", (int)c->step + 1, "title",
-                                           l->step_title[c->step], "start_s", seconds(c->start), "end_s",
-                                           seconds(l->card[end].end), "text", text));
+        wd_json_append(&a, json_pack("{s:i, s:s, s:o, s:o, s:s}", "n", (int)c->step + 1, "title",
+                                     l->step_title[c->step], "start_s", seconds(c->start), "end_s",
+                                     seconds(l->card[end].end), "text", text));
     }
     return a;
 }
@@ -517,8 +517,8 @@ static json_t *terms_json(const lesson *l)
 {
     json_t *a = json_array();
     for (uint32_t i = 0; i < l->n_term; i++)
-        json_array_append_new(a, json_pack("{s:s, s:s}", "term", l->term[i]->term[l->language], "meaning",
-                                           l->term[i]->meaning[l->language]));
+        wd_json_append(&a, json_pack("{s:s, s:s}", "term", l->term[i]->term[l->language], "meaning",
+                                     l->term[i]->meaning[l->language]));
     return a;
 }
 
@@ -527,8 +527,8 @@ static json_t *cards_json(const lesson *l)
     static const char *const names[] = { "title", "step", "term" };
     json_t *a = json_array();
     for (uint32_t i = 0; i < l->n_card; i++)
-        json_array_append_new(a, json_pack("{s:s, s:o, s:o}", "kind", names[l->card[i].kind], "start_s",
-                                           seconds(l->card[i].start), "end_s", seconds(l->card[i].end)));
+        wd_json_append(&a, json_pack("{s:s, s:o, s:o}", "kind", names[l->card[i].kind], "start_s",
+                                     seconds(l->card[i].start), "end_s", seconds(l->card[i].end)));
     return a;
 }
 
