@@ -353,6 +353,31 @@ static void a_pair_scores_the_same_alone_and_after_others(void **state)
     rig_close(&fresh);
 }
 
+static void a_picture_to_rank_is_no_larger_than_the_processor_allows(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, "vl-tied", 0); /* 24 * 1024 pixels: 128 x 128, 16 tokens */
+    wd_image im;
+    noise(&im, 256, 256, 5);
+    const wd_part query = { WD_PART_TEXT, WD_SPAN_LIT("effusion") }, picture = { .kind = WD_PART_IMAGE };
+    const wd_rerank_pair p = { .query = { .parts = { &query, 1 } },
+                               .document = { .parts = { &picture, 1 },
+                                             .media = { .image = &im, .n_image = 1 } } };
+    double score;
+    size_t small, large;
+    assert_ok(r.engine->rerank(r.engine->self, r.arena, &p, &score, &small, &err));
+    wd_engine_destroy(r.engine);
+    wd_local_opts o = { .model = r.model, .tokenizer = r.tok, .chat_kind = WD_CHAT_QWEN3_VL_INSTRUCT };
+    wd_vision_processor_defaults(
+        &o.processor); /* allows more than the wrappers ask for: 256 x 256, 64 tokens */
+    assert_ok(wd_local_create(&o, &r.engine, &err));
+    assert_ok(r.engine->rerank(r.engine->self, r.arena, &p, &score, &large, &err));
+    assert_int_equal(large - small, 64 - 16);
+    wd_image_free(&im);
+    rig_close(&r);
+}
+
 static void an_embedding_has_length_one_at_every_size(void **state)
 {
     (void)state;
@@ -393,6 +418,7 @@ int main(void)
         cmocka_unit_test(text_models_refuse_pictures),
         cmocka_unit_test(a_processor_that_cuts_other_patches_is_refused),
         cmocka_unit_test(a_pair_scores_the_same_alone_and_after_others),
+        cmocka_unit_test(a_picture_to_rank_is_no_larger_than_the_processor_allows),
         cmocka_unit_test(an_embedding_has_length_one_at_every_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,8 @@ from PIL import Image
 from tokenizers import Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-PAIR_PIXELS = {"shortest_edge": 4 * 1024, "longest_edge": 1800 * 1024}  # of the published embedding and reranker code
+PAIR_PIXELS = {"shortest_edge": 4 * 1024, "longest_edge": 1800 * 1024}  # of the published embedding and reranker code;
+#                                                                         the checkpoint's processor may allow less
 
 
 def read_records(path):
@@ -58,6 +59,9 @@ class Reference:
         self.image_token = getattr(config, "image_token_id", None)
         self.processor = Qwen2VLImageProcessorPil.from_pretrained(folder) if self.sees else None
         self.dtype = dtype
+        self.pair = {"size": dict(PAIR_PIXELS)}
+        if self.sees:
+            self.pair["size"]["longest_edge"] = min(PAIR_PIXELS["longest_edge"], self.processor.size["longest_edge"])
 
     def inputs(self, ids, pixels, **size):
         """ids hold as many image tokens as there are, or one a picture, which are multiplied here."""
@@ -91,7 +95,7 @@ class Reference:
 
     @torch.inference_mode()
     def vector(self, ids, pixels):
-        kw = self.inputs(ids, pixels, size=PAIR_PIXELS) if pixels else self.inputs(ids, pixels)
+        kw = self.inputs(ids, pixels, **self.pair) if pixels else self.inputs(ids, pixels)
         v = self.model.model(**kw).last_hidden_state[0, -1].float()
         return (v / v.norm()).numpy()
 
@@ -136,7 +140,7 @@ class Pairs:
 
     def add(self, call):
         ids = self.ref.tokenizer.encode(call["prompt"], add_special_tokens=False).ids
-        v = self.ref.logits_after(ids, call["pixels"], **({"size": PAIR_PIXELS} if call["pixels"] else {}))
+        v = self.ref.logits_after(ids, call["pixels"], **(self.ref.pair if call["pixels"] else {}))
         theirs = float(torch.sigmoid(v[self.yes] - v[self.no]))
         self.n += 1
         self.largest = max(self.largest, abs(theirs - call["score"]))

@@ -49,6 +49,15 @@ static wd_status cut_right(wd_local_prompt *p, size_t most, wd_err *err)
     return WD_OK;
 }
 
+/* The official wrappers' budget, but no more than the model's processor or the user allows. */
+static wd_pixel_budget pixel_budget(const wd_local *e)
+{
+    wd_pixel_budget b = WD_PIXEL_BUDGET_EMBED;
+    b.max_pixels = WD_MIN(b.max_pixels, e->o.processor.image_budget.max_pixels);
+    b.min_pixels = WD_MIN(b.min_pixels, b.max_pixels);
+    return b;
+}
+
 wd_status wd_local__embed(void *self, wd_arena *a, const wd_embed *rq, const float **out, uint32_t *dim,
                           size_t *n_token, wd_err *err)
 {
@@ -65,7 +74,7 @@ wd_status wd_local__embed(void *self, wd_arena *a, const wd_embed *rq, const flo
         WD_TRY(wd_chat_embedding(a, rq->instruction, plain, &text, err));
     }
     wd_local_prompt p;
-    const wd_pixel_budget budget = WD_PIXEL_BUDGET_EMBED;
+    const wd_pixel_budget budget = pixel_budget(e);
     WD_TRY(wd_local__prepare(e, a, &text, &rq->item.media, &budget, true, &rq->watch, &p, err));
     WD_TRY(cut_right(&p, EMBED_TOKENS_MAX, err));
 
@@ -143,7 +152,7 @@ wd_status wd_local__rerank(void *self, wd_arena *a, const wd_rerank_pair *rq, do
     const wd_media all = { images, q->n_image + d->n_image, videos, q->n_video + d->n_video };
 
     wd_local_prompt p;
-    const wd_pixel_budget budget = WD_PIXEL_BUDGET_EMBED;
+    const wd_pixel_budget budget = pixel_budget(e);
     WD_TRY(wd_local__prepare(e, a, &text, &all, &budget, false, &rq->watch, &p, err));
     WD_TRY(drop_tail(e, &p, RERANK_TOKENS_MAX, err));
     wd_timings t = { 0 };
