@@ -35,7 +35,10 @@ static double slice_z(uint32_t slice, uint32_t n)
 static void a_seed_is_the_same_bytes_everywhere(void **state)
 {
     (void)state;
-    static const char *const want[] = { "ed62a698e4323b707053a2bd15502a3284a7940a3d6e17c6e75dd62a092313a3", "09b82965ea3945ebc10aef854336ee27bc16177d8f5e358b787f36635e2783ea", "c0cbc8db18b3bb03332d2f54d8f1356774cfcec60b887a83884fad5ef5f34e3c", "dceeef1c53796d9ee32a25c329e38fbf49a1b9c5b04e81b4e8a0f006292f9e0a" };
+    static const char *const want[] = { "ed62a698e4323b707053a2bd15502a3284a7940a3d6e17c6e75dd62a092313a3",
+                                        "09b82965ea3945ebc10aef854336ee27bc16177d8f5e358b787f36635e2783ea",
+                                        "c0cbc8db18b3bb03332d2f54d8f1356774cfcec60b887a83884fad5ef5f34e3c",
+                                        "dceeef1c53796d9ee32a25c329e38fbf49a1b9c5b04e81b4e8a0f006292f9e0a" };
     static const uint32_t option[][2] = { { 12, 256 }, { 12, 128 }, { 24, 64 }, { 13, 100 } };
     static int16_t hu[256 * 256];
     for (size_t i = 0; i < WD_COUNT(want); i++) {
