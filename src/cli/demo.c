@@ -1,50 +1,69 @@
-/* ward demo: the whole way from a synthetic CT series to a draft, with the bundled checkpoint. */
+/* ward demo: every story on a synthetic case that no model was trained on, beside what is true of it.
+ *
+ * Each section is one case of an evaluation suite: made, run and compared by care/eval, so that what is shown here is
+ * what `ward eval` measures. demo_judge.c says what agrees, demo_page.c and demo_text.c show it. */
+#include "cli/demo.h"
+
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "care/find.h"
-#include "care/phantom/ct.h"
-#include "care/report.h"
+#include "care/eval/eval.h"
+#include "care/phantom/phantom.h"
+#include "care/rehab_pose.h"
 #include "cli/data.h"
 #include "cli/runtime.h"
-#include "cli/show.h"
 #include "cli/study.h"
-#include "media/png_write.h"
 
 typedef struct options {
     wd_model_args m;
-    const char *out, *language;
-    int64_t seed, slices, max_tokens;
-    bool json;
+    const char *text_model, *out, *language;
+    wd_opt_list only;
+    int64_t seed, max_tokens;
+    bool oracle, json;
 } options;
 
 #define AT(field) offsetof(options, field)
 /* clang-format off */
 static const wd_opt opts[] = {
     WD_MODEL_OPTS(options, m),
-    { "out", 'o', WD_OPT_STR, AT(out), "ward-demo", 0, 0, "directory for the series, the draft and the key image" },
+    { "text-model", 0, WD_OPT_STR, AT(text_model), NULL, 0, 0,
+      "checkpoint that reads and writes without pictures; default: models/demo-text" },
+    { "out", 'o', WD_OPT_STR, AT(out), "ward-demo", 0, 0, "directory for the cases, demo.json and index.html" },
     { "language", 'l', WD_OPT_STR, AT(language), "en", 0, 0, "en or zh" },
-    { "seed", 0, WD_OPT_INT, AT(seed), "1", 0, 1e9, "draws another phantom" },
-    { "slices", 0, WD_OPT_INT, AT(slices), "12", 8, 400, "of the series" },
-    { "max-tokens", 'n', WD_OPT_INT, AT(max_tokens), "96", 1, 1 << 20, "of the draft" },
+    { "seed", 0, WD_OPT_INT, AT(seed), "115", 0, WD_PHANTOM_TRAIN_SEED - 2, "draws other cases" },
+    { "max-tokens", 'n', WD_OPT_INT, AT(max_tokens), "0", 0, 1 << 20, "of every reply; 0: as each story allows" },
+    { "only", 0, WD_OPT_LIST, AT(only), NULL, 0, 0, "report, find, rehab, lesson or assist" },
+    { "oracle", 0, WD_OPT_BOOL, AT(oracle), "false", 0, 0, "no model: answer with the truth, to which all must agree" },
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "one JSON object on standard output" },
 };
 /* clang-format on */
 
-#define PICTURE_COLUMNS 64
+#define TRUTH_BYTES_MAX ((size_t)16 << 20)
+#define FRAMES_MAX 4
+
+static const char *const notices[][2] = {
+    { "Demonstration model, trained on synthetic cases only; not for clinical use.",
+      "演示模型，仅用合成病例训练；不得用于临床。" },
+    { "Models given by the user on synthetic cases; not for clinical use.",
+      "用户自带模型，合成病例；不得用于临床。" },
+    { "No model: every answer is the truth itself, to show what agreement looks like; not for clinical use.",
+      "无模型：所有回答均为真值本身，仅示意一致时的样子；不得用于临床。" },
+};
 
 typedef struct demo {
     wd_cli *cli;
     const options *o;
-    wd_ct *ct;
-    const char *sentence, *series_dir;
-    wd_study *study;
-    wd_runtime *rt;
-    wd_find find;
-    wd_report report;
-    double seconds;
+    wd_runtime *sees, *reads;
+    wd_oracle *oracle;
+    wd_eval_run run; /* as far as all sections share it */
+    wd_engine *eyes, *words;
+    const char *eyes_path, *words_path, *eyes_digest, *words_digest;
+    bool wanted[WD_DEMO_N];
+    wd_progress progress;
+    wd_demo d;
 } demo;
 
 static wd_status no_memory(wd_err *err)
@@ -52,126 +71,342 @@ static wd_status no_memory(wd_err *err)
     return WD_FAIL(err, WD_E_NOMEM, "demo: no memory");
 }
 
-static wd_status make_series(demo *d, wd_err *err)
+/* ---- options and models ---- */
+
+static wd_status choose_sections(demo *d, wd_err *err)
 {
-    const wd_ct_opts co = { .seed = (uint64_t)d->o->seed, .n_slice = (uint32_t)d->o->slices, .matrix = 256 };
-    size_t n;
-    d->series_dir = wd_path_join(d->cli->arena, d->o->out, "series");
-    if (!d->series_dir)
-        return no_memory(err);
-    WD_TRY(wd_ct_create(&co, &d->ct, err));
-    WD_TRY(wd_ct_write(d->ct, d->o->out, err));
-    const wd_ct_finding *f = wd_ct_findings(d->ct, &n);
-    d->sentence = n ? f->text[strcmp(d->o->language, "zh") ? WD_CT_EN : WD_CT_ZH] : "The lungs are clear.";
-    return wd_cli_study(d->cli, &d->series_dir, 1, &d->study, err);
+    const wd_opt_list *only = &d->o->only;
+    for (int s = 0; s < WD_DEMO_N; s++)
+        d->wanted[s] = !only->n;
+    for (size_t i = 0; i < only->n; i++) {
+        int s = 0;
+        while (s < WD_DEMO_N && strcmp(only->v[i], wd_demo_section_name((wd_demo_section)s)) != 0)
+            s++;
+        if (s == WD_DEMO_N)
+            return WD_FAIL(err, WD_E_USAGE, "--only: \"%s\", expected report, find, rehab, lesson or assist",
+                           only->v[i]);
+        d->wanted[s] = true;
+    }
+    return WD_OK;
 }
 
-static wd_status run_stories(demo *d, wd_err *err)
+static wd_status open_one(demo *d, const char *path, wd_runtime **rt, const char **digest, wd_err *err)
 {
-    wd_show show;
-    wd_show_begin(&show, true);
-    const wd_find_opts fo = { .slices = { .windows = "lung", .cancel = &wd_cli_cancelled },
-                              .watch = wd_show_watch(&show) };
-    wd_status st = wd_find_slices(wd_runtime_engine(d->rt), d->study, d->sentence, &fo, d->cli->arena,
-                                  &d->find, err);
-    wd_digest digest;
-    char hex[65], *kept = NULL;
-    if (!st)
-        st = wd_weights_digest(wd_runtime_weights(d->rt), &digest, err);
-    if (!st) {
-        wd_digest_hex(&digest, hex);
-        kept = wd_arena_strndup(d->cli->arena, hex, 64);
+    wd_model_args m = d->o->m;
+    wd_digest sum;
+    char hex[65];
+    m.model = path;
+    if (rt == &d->reads)
+        m.lora = (wd_opt_list){ 0 };
+    WD_TRY(wd_runtime_open(d->cli, &m, rt, err));
+    WD_TRY(wd_weights_digest(wd_runtime_weights(*rt), &sum, err));
+    wd_digest_hex(&sum, hex);
+    *digest = wd_arena_strndup(d->cli->arena, hex, 64);
+    return *digest ? WD_OK : no_memory(err);
+}
+
+static wd_status open_models(demo *d, wd_err *err)
+{
+    if (d->o->oracle) {
+        WD_TRY(wd_oracle_create(NULL, &d->oracle, err));
+        d->run.oracle = d->oracle;
+        d->eyes = d->words = wd_oracle_engine(d->oracle);
+        return WD_OK;
     }
-    wd_report_opts ro = { .slices = { .n_slice = 6, .windows = "lung", .cancel = &wd_cli_cancelled },
-                          .language = d->o->language,
-                          .question = "nodule?",
-                          .max_tokens = (uint32_t)d->o->max_tokens,
-                          .model_digest = kept,
-                          .watch = wd_show_watch(&show) };
-    const char *name = wd_arena_printf(d->cli->arena, "prompts/report.%s.txt", d->o->language);
-    if (!st && !name)
+    d->eyes_path = d->o->m.model;
+    d->words_path = d->o->text_model;
+    if (!d->eyes_path)
+        WD_TRY(wd_data_find(d->cli, "models/demo", &d->eyes_path, err));
+    wd_err unused;
+    if (!d->words_path && wd_data_find(d->cli, "models/demo-text", &d->words_path, &unused))
+        d->words_path = NULL;
+    WD_TRY(open_one(d, d->eyes_path, &d->sees, &d->eyes_digest, err));
+    d->eyes = wd_runtime_engine(d->sees);
+    if (!d->eyes->info.sees)
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s takes no pictures: the demo needs a vision model (-m)",
+                       d->eyes_path);
+    if (!d->words_path)
+        return WD_OK;
+    WD_TRY(open_one(d, d->words_path, &d->reads, &d->words_digest, err));
+    d->words = wd_runtime_engine(d->reads);
+    return WD_OK;
+}
+
+/* ---- one section ---- */
+
+static const char *folder_of(wd_demo_section s)
+{
+    static const char *const names[] = { "ct", "ct", "exercise", "lesson", "chart" };
+    return names[s];
+}
+
+/* The lesson's language goes by its seed. */
+static uint64_t seed_of(const demo *d, wd_demo_section s)
+{
+    const uint64_t seed = (uint64_t)d->o->seed;
+    return s == WD_DEMO_LESSON && (seed % 2 == 0) != d->d.zh ? seed + 1 : seed;
+}
+
+static wd_eval_run run_of(const demo *d, wd_demo_section s)
+{
+    wd_eval_run r = d->run;
+    r.engine = s == WD_DEMO_ASSIST ? d->words : d->eyes;
+    r.model_digest = s == WD_DEMO_ASSIST ? d->words_digest : d->eyes_digest;
+    r.words = d->words;
+    r.plain_words = !d->words;
+    return r;
+}
+
+static wd_status run_case(demo *d, wd_demo_section s, const char *dir, json_t *section, wd_err *err)
+{
+    const wd_eval_suite *suite = wd_eval_find_suite(wd_demo_section_name(s));
+    const char *path = wd_path_join(d->cli->arena, dir, "truth.json");
+    const uint64_t seed = seed_of(d, s);
+    double start = wd_clock_s();
+    json_t *result = NULL, *metrics = NULL;
+    if (!path)
+        return no_memory(err);
+    if (s != WD_DEMO_FIND || !d->wanted[WD_DEMO_REPORT])
+        WD_TRY(suite->make(dir, seed, err));
+    const double made_s = wd_clock_s() - start;
+    WD_TRY(wd_json_read_file(path, TRUTH_BYTES_MAX, &d->d.truth[s], err));
+    if (d->oracle)
+        wd_oracle_case(d->oracle, suite->name, folder_of(s), seed);
+    const wd_eval_run r = run_of(d, s);
+    start = wd_clock_s();
+    wd_status st = suite->run(&r, dir, d->d.truth[s], d->cli->arena, &result, err);
+    const double seconds = wd_clock_s() - start;
+    if (!st && json_object_set_new(result, "language", json_string(r.language)))
+        st = no_memory(err);
+    if (!st && !(metrics = json_object()))
         st = no_memory(err);
     if (!st)
-        st = wd_data_find(d->cli, name, &ro.prompt_path, err);
-    if (!st)
-        st = wd_report_make(wd_runtime_engine(d->rt), d->study, &ro, d->cli->arena, &d->report, err);
-    wd_show_end(&show);
+        st = suite->score(&result, 1, metrics, err);
+    if (!st) {
+        json_object_del(metrics, "by");
+        if (json_object_set_new(section, "made_s", json_real(made_s)) ||
+            json_object_set_new(section, "seconds", json_real(seconds)) ||
+            json_object_set(section, "metrics", metrics) || json_object_set(section, "result", result))
+            st = no_memory(err);
+    }
+    json_decref(result);
+    json_decref(metrics);
+    return st ? st : wd_demo_judge(section, s, r.language, err);
+}
+
+static wd_status run_section(demo *d, wd_demo_section s, wd_err *err)
+{
+    const char *dir = wd_path_join(d->cli->arena, d->o->out, folder_of(s)), *skipped = NULL;
+    if (!dir)
+        return no_memory(err);
+    if (s == WD_DEMO_ASSIST && !d->words)
+        skipped = d->d.zh ? "缺少文本模型 (models/demo-text)，本节略过；可用 --text-model 指定。"
+                          : "Skipped: there is no text model (models/demo-text); give one with --text-model.";
+    json_t *section = json_pack("{s:s, s:I, s:s?, s:n}", "case", folder_of(s), "seed",
+                                (json_int_t)seed_of(d, s), "skipped", skipped, "agrees");
+    if (json_object_set_new(json_object_get(d->d.all, "sections"), wd_demo_section_name(s), section))
+        return no_memory(err);
+    return skipped ? WD_OK : run_case(d, s, dir, section, err);
+}
+
+static wd_status run_sections(demo *d, wd_err *err)
+{
+    uint64_t n = 0, done = 0;
+    for (int s = 0; s < WD_DEMO_N; s++)
+        n += d->wanted[s];
+    wd_progress_begin(&d->progress, "demo", "sections");
+    wd_status st = WD_OK;
+    for (int s = 0; s < WD_DEMO_N && !st; s++) {
+        if (!d->wanted[s])
+            continue;
+        wd_progress_at(&d->progress, done++, n);
+        st = run_section(d, (wd_demo_section)s, err);
+    }
+    wd_progress_end(&d->progress);
     return st;
 }
 
-/* The picture as rows of half blocks: two pixels per character, in 24-bit grey. Plain characters elsewhere. */
-static void draw(const wd_image *im, bool colour, wd_buf *b)
+/* ---- pictures ---- */
+
+/* The slices as the model saw them. */
+static wd_status take_slices(demo *d, wd_err *err)
 {
-    static const char ramp[] = " .:-=+*#%@";
-    const uint32_t n = PICTURE_COLUMNS;
-    for (uint32_t row = 0; row < n / 2; row++) {
-        for (uint32_t col = 0; col < n; col++) {
-            const uint32_t x = col * im->width / n, top = 2 * row * im->height / n,
-                           bottom = (2 * row + 1) * im->height / n;
-            const unsigned up = im->rgb[((size_t)top * im->width + x) * 3],
-                           low = im->rgb[((size_t)bottom * im->width + x) * 3];
-            if (colour)
-                wd_buf_printf(b, "\033[38;2;%u;%u;%um\033[48;2;%u;%u;%um\xE2\x96\x80", up, up, up, low, low,
-                              low);
-            else
-                wd_buf_char(b, ramp[(up + low) / 2 * (sizeof ramp - 2) / 255]);
-        }
-        wd_buf_str(b, colour ? "\033[0m\n" : "\n");
-    }
+    const char *series = wd_arena_printf(d->cli->arena, "%s/ct/series", d->o->out);
+    const wd_slices_opts so = { .n_slice = d->run.n_slice,
+                                .windows = d->run.windows,
+                                .cancel = &wd_cli_cancelled };
+    wd_study *study;
+    if (!series)
+        return no_memory(err);
+    WD_TRY(wd_cli_study(d->cli, &series, 1, &study, err));
+    return wd_slices_pick(study, &so, d->cli->arena, &d->d.slices, err);
 }
 
-static wd_status save_all(demo *d, wd_err *err)
+typedef struct taking {
+    wd_demo_frame *frame;
+    wd_arena *arena;
+} taking;
+
+static wd_status take_frame(void *ctx, uint32_t i, const wd_image *im, wd_err *err)
 {
-    WD_TRY(wd_report_save(&d->report, d->o->out, err));
-    const char *path = wd_path_join(d->cli->arena, d->o->out, "key-image.png");
-    if (!path)
+    const taking *t = ctx;
+    const size_t n = (size_t)im->width * im->height * 3;
+    wd_image *to = &t->frame[i].image;
+    *to = (wd_image){ WD_NEW_N(t->arena, uint8_t, n), im->width, im->height };
+    if (!to->rgb)
         return no_memory(err);
+    memcpy(to->rgb, im->rgb, n);
+    return WD_OK;
+}
+
+/* Pictures of the video at frame[].time_s, which do not decrease. */
+static wd_status take_frames(demo *d, wd_demo_section s, wd_demo_frame *frame, size_t n, wd_err *err)
+{
+    const char *path = wd_arena_printf(d->cli->arena, "%s/%s/video.mp4", d->o->out, folder_of(s));
+    uint64_t *index = WD_NEW_N(d->cli->arena, uint64_t, n);
+    wd_video_source v;
+    if (!path || !index)
+        return no_memory(err);
+    WD_TRY(wd_pose_video_open(path, &wd_cli_cancelled, d->cli->arena, &v, err));
+    for (size_t i = 0; i < n; i++)
+        index[i] = (uint64_t)fmin(fmax(frame[i].time_s * v.fps, 0), (double)v.n_frame - 1);
+    taking t = { frame, d->cli->arena };
+    return v.frames(v.self, index, (uint32_t)n, take_frame, &t, err);
+}
+
+/* Of each true step, half way. */
+static wd_status take_lesson(demo *d, wd_err *err)
+{
+    const json_t *steps = json_object_get(d->d.truth[WD_DEMO_LESSON], "steps");
+    const size_t n = json_array_size(steps);
+    wd_demo_frame *f = WD_NEW_N(d->cli->arena, wd_demo_frame, n);
+    if (!f)
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *step = json_array_get(steps, i);
+        f[i].sample = i;
+        f[i].time_s = (wd_demo_num(step, "start_s") + wd_demo_num(step, "end_s")) / 2;
+    }
+    WD_TRY(take_frames(d, WD_DEMO_LESSON, f, n, err));
+    d->d.lesson = f;
+    d->d.n_lesson = n;
+    return WD_OK;
+}
+
+static size_t nearest_sample(const json_t *times, double t)
+{
+    size_t best = 0;
+    for (size_t i = 0; i < json_array_size(times); i++)
+        if (fabs(json_number_value(json_array_get(times, i)) - t) <
+            fabs(json_number_value(json_array_get(times, best)) - t))
+            best = i;
+    return best;
+}
+
+/* At rest, then in the middle of the first true repetitions: pictures that were looked at. */
+static wd_status take_exercise(demo *d, wd_err *err)
+{
+    const json_t *result = json_object_get(wd_demo_at(&d->d, WD_DEMO_REHAB), "result"),
+                 *draft = json_object_get(result, "draft"),
+                 *times = json_object_get(json_object_get(draft, "angles"), "time_s"),
+                 *reps = json_object_get(d->d.truth[WD_DEMO_REHAB], "repetitions");
+    wd_demo_frame *f = WD_NEW_N(d->cli->arena, wd_demo_frame, FRAMES_MAX);
+    size_t n = 0;
+    if (!f)
+        return no_memory(err);
+    for (size_t i = 0; i < FRAMES_MAX && i <= json_array_size(reps) && json_array_size(times); i++) {
+        const json_t *rep = json_array_get(reps, i - 1);
+        const double t = i ? (wd_demo_num(rep, "start_s") + wd_demo_num(rep, "end_s")) / 2 : 0;
+        const size_t sample = nearest_sample(times, t);
+        if (n && f[n - 1].sample >= sample)
+            continue;
+        f[n].sample = sample;
+        f[n++].time_s = json_number_value(json_array_get(times, sample));
+    }
+    if (n)
+        WD_TRY(take_frames(d, WD_DEMO_REHAB, f, n, err));
+    d->d.exercise = f;
+    d->d.n_exercise = n;
+    return WD_OK;
+}
+
+static wd_status take_pictures(demo *d, wd_err *err)
+{
+    if (d->wanted[WD_DEMO_REPORT] || d->wanted[WD_DEMO_FIND])
+        WD_TRY(take_slices(d, err));
+    if (d->wanted[WD_DEMO_REHAB])
+        WD_TRY(take_exercise(d, err));
+    return d->wanted[WD_DEMO_LESSON] ? take_lesson(d, err) : WD_OK;
+}
+
+/* ---- all ---- */
+
+static json_t *engine_json(const wd_engine *e, const char *path, const char *digest)
+{
+    return e ? json_pack("{s:s?, s:s, s:s?}", "model", path, "name", e->info.name, "digest", digest)
+             : json_null();
+}
+
+static wd_status begin(demo *d, wd_err *err)
+{
+    const options *o = d->o;
+    const int notice = o->oracle ? 2 : o->m.model || o->text_model ? 1 : 0;
+    const char *page = wd_path_join(d->cli->arena, o->out, "index.html");
+    WD_TRY(wd_data_find(d->cli, "prompts", &d->run.prompts_dir, err));
+    WD_TRY(open_models(d, err));
+    json_t *engines = json_pack("{s:o, s:o}", "sees", engine_json(d->eyes, d->eyes_path, d->eyes_digest),
+                                "reads", engine_json(d->words, d->words_path, d->words_digest));
+    d->d.all = json_pack("{s:I, s:s, s:s, s:s, s:s?, s:o, s:f, s:{}}", "seed", (json_int_t)o->seed,
+                         "language", o->language, "notice", notices[notice][d->d.zh], "out", o->out, "page",
+                         page, "engine", engines, "seconds", 0.0, "sections");
+    return d->d.all && page ? wd_file_mkdirs(o->out, err) : no_memory(err);
+}
+
+static wd_status write_file(demo *d, const char *name, const wd_buf *b, wd_err *err)
+{
+    const char *path = wd_path_join(d->cli->arena, d->o->out, name);
+    WD_TRY(wd_buf_check(b, name, err));
+    return path ? wd_file_write(path, wd_buf_view(b), err) : no_memory(err);
+}
+
+static wd_status save(demo *d, wd_err *err)
+{
     wd_buf b = { 0 };
-    wd_status st = wd_png_write(&d->find.slice[0].picture->image, &b, err);
+    wd_status st = wd_json_write(d->d.all, JSON_INDENT(1), &b, err);
+    wd_buf_char(&b, '\n');
     if (!st)
-        st = wd_file_write(path, wd_buf_view(&b), err);
+        st = write_file(d, "demo.json", &b, err);
+    wd_buf_clear(&b);
+    if (!st)
+        st = wd_demo_page(&d->d, &b, err);
+    if (!st)
+        st = write_file(d, "index.html", &b, err);
     wd_buf_free(&b);
     return st;
 }
 
-static wd_status show_text(demo *d, wd_err *err)
+static wd_status show(demo *d, wd_err *err)
 {
+    if (d->o->json)
+        return wd_cli_print_json(json_incref(d->d.all), err);
     wd_buf b = { 0 };
-    const wd_found *best = &d->find.slice[0];
-    wd_buf_printf(&b,
-                  "Ward demo: a synthetic chest CT of %u slices (seed %lld), written as DICOM to %s/\n"
-                  "What was drawn is in %s/truth.json.\n"
-                  "The bundled checkpoint has RANDOM weights: this shows that every part works, not that it "
-                  "is right.\n\n"
-                  "find \"%s\"\n",
-                  (unsigned)d->o->slices, (long long)d->o->seed, d->series_dir, d->o->out, d->sentence);
-    for (uint32_t i = 0; i < 3 && i < d->find.n_slice; i++)
-        wd_buf_printf(&b, "  %.4f  slice %u\n", d->find.slice[i].score, d->find.slice[i].picture->slice + 1);
-    wd_buf_printf(&b, "\nkey image: slice %u, lung window (%s/key-image.png)\n\n", best->picture->slice + 1,
-                  d->o->out);
-    draw(&best->picture->image, isatty(STDOUT_FILENO) == 1, &b);
-    wd_buf_str(&b, "\n");
-    wd_report_markdown(&d->report, &b);
-    wd_buf_printf(&b, "\nDone in %.1f s. Draft: %s/report.md and report.json.\n", d->seconds, d->o->out);
-    wd_status st = wd_buf_check(&b, "demo", err);
+    wd_status st = wd_demo_text(&d->d, isatty(STDOUT_FILENO) == 1, &b, err);
     if (!st)
         st = wd_cli_print(wd_buf_view(&b), err);
     wd_buf_free(&b);
     return st;
 }
 
-static wd_status show_json(demo *d, wd_err *err)
+static wd_status work(demo *d, wd_err *err)
 {
-    json_t *truth = wd_ct_truth(d->ct);
-    json_t *found = json_array();
-    for (uint32_t i = 0; found && i < d->find.n_slice; i++)
-        json_array_append_new(found,
-                              json_pack("{s:i, s:f}", "slice", (int)d->find.slice[i].picture->slice + 1,
-                                        "score", d->find.slice[i].score));
-    return wd_cli_print_json(json_pack("{s:s, s:o, s:s, s:o, s:o, s:f}", "out", d->o->out, "truth", truth,
-                                       "sentence", d->sentence, "find", found, "report",
-                                       wd_report_json(&d->report), "seconds", d->seconds),
-                             err);
+    const double start = wd_clock_s();
+    WD_TRY(begin(d, err));
+    WD_TRY(run_sections(d, err));
+    WD_TRY(take_pictures(d, err));
+    if (json_object_set_new(d->d.all, "seconds", json_real(wd_clock_s() - start)))
+        return no_memory(err);
+    WD_TRY(save(d, err));
+    return show(d, err);
 }
 
 static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err)
@@ -183,35 +418,38 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         return WD_FAIL(err, WD_E_USAGE, "demo takes no operand, got \"%s\"", rest.v[0]);
     if (strcmp(o.language, "en") != 0 && strcmp(o.language, "zh") != 0)
         return WD_FAIL(err, WD_E_USAGE, "--language: \"%s\", expected en or zh", o.language);
-    if (!o.m.model)
-        WD_TRY(wd_data_find(cli, "models/demo", &o.m.model, err));
-    demo d = { .cli = cli, .o = &o };
-    const double start = wd_clock_s();
-    wd_status st = make_series(&d, err);
-    if (!st)
-        st = wd_runtime_open(cli, &o.m, &d.rt, err);
-    if (!st)
-        st = run_stories(&d, err);
-    if (!st)
-        st = save_all(&d, err);
-    d.seconds = wd_clock_s() - start;
-    if (!st)
-        st = o.json ? show_json(&d, err) : show_text(&d, err);
-    wd_runtime_close(d.rt);
-    wd_ct_destroy(d.ct);
+    if (o.oracle && (o.m.model || o.text_model))
+        return WD_FAIL(err, WD_E_USAGE, "demo: --oracle asks no model; leave -m and --text-model out");
+    demo d = { .cli = cli, .o = &o, .run = WD_EVAL_RUN_DEFAULT, .d.zh = !strcmp(o.language, "zh") };
+    d.run.language = o.language;
+    d.run.detail = true;
+    d.run.max_tokens = (uint32_t)o.max_tokens;
+    d.run.cancel = &wd_cli_cancelled;
+    WD_TRY(choose_sections(&d, err));
+    const wd_status st = work(&d, err);
+    wd_runtime_close(d.sees);
+    wd_runtime_close(d.reads);
+    wd_oracle_destroy(d.oracle);
+    for (int s = 0; s < WD_DEMO_N; s++)
+        json_decref(d.d.truth[s]);
+    json_decref(d.d.all);
     return st;
 }
 
 const wd_command wd_cmd_demo = {
     .name = "demo",
-    .brief = "a synthetic CT series, find and report on it, with the bundled model",
+    .brief = "every story on a synthetic case, beside what is true of it",
     .operands = "",
-    .about = "Draws a synthetic chest CT series (body, lungs, vessels, spine, findings) from a seed, "
-             "writes it as\n"
-             "DICOM, ranks its slices by a sentence, drafts a report, and shows both with one key image. The "
-             "bundled\n"
-             "checkpoint is random: it exercises every part and knows nothing.",
-    .examples = "  ward demo\n  ward demo --seed 7 -l zh -o /tmp/demo --json\n",
+    .about = "Draws cases that no model was trained on (a chest CT, an exercise video, a teaching video, a "
+             "chart),\n"
+             "runs the stories on them, and shows what came out beside the truth: in the terminal and as one "
+             "HTML\n"
+             "page, OUT/index.html. What agrees is decided by the comparison that `ward eval` measures "
+             "with.\n"
+             "The bundled models are demonstration models, trained on synthetic cases only; not for clinical "
+             "use.",
+    .examples = "  ward demo\n  ward demo --seed 7 -l zh -o /tmp/demo --json\n"
+                "  ward demo --only report --only find -m Qwen3-VL-8B-Instruct\n",
     .options = { "demo", opts, WD_COUNT(opts) },
     .run = run,
 };

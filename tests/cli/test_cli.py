@@ -5,6 +5,7 @@ usage: test_cli.py WARD CHECKPOINTS [--show-hostile]   CHECKPOINTS: the derived 
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -277,6 +278,65 @@ class Ends(unittest.TestCase):
                 self.assertTrue(not sizes or max(sizes) - min(sizes) < 64, sizes)
                 for f in pathlib.Path(d).glob("report.json"):
                     json.loads(f.read_text())
+
+
+class Demo(unittest.TestCase):
+    SECTIONS = ["report", "find", "rehab", "lesson", "assist"]
+
+    def demo(self, out, *args):
+        r = ward("demo", "-o", out, "--json", *args, timeout=600)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        v = json.loads(r.stdout)
+        self.assertEqual(json.loads(pathlib.Path(out, "demo.json").read_text()), v)
+        page = pathlib.Path(out, "index.html").read_text()
+        for at in re.findall(r"""(?:src|href|action)\s*=\s*["']?([^"'>\s]*)""", page):
+            self.assertRegex(at, r"^(data:image/png;base64,|#|(exercise|lesson)/video\.mp4$)")
+        self.assertNotRegex(page, r"(?i)<script|<link|<iframe|@import|url\(|https?:")
+        self.assertIn(v["notice"], page)
+        return v, page
+
+    def test_answers_that_are_the_truth_agree_with_it_in_both_languages(self):
+        for language, seed in (("en", 115), ("zh", 9)):
+            with tempfile.TemporaryDirectory() as d:
+                v, page = self.demo(d, "--oracle", "-l", language, "--seed", seed)
+                self.assertEqual(list(v["sections"]), self.SECTIONS)
+                for name, s in v["sections"].items():
+                    self.assertEqual(s["agrees"], "yes", (language, name, s["checks"]))
+                    self.assertIn(f'id="{name}"', page)
+                self.assertIn(f'<html lang="{language}">', page)
+                for video in ("exercise/video.mp4", "lesson/video.mp4"):
+                    self.assertIn(f'src="{video}"', page)
+                    self.assertTrue(pathlib.Path(d, video).exists())
+                self.assertIn(v["sections"]["find"]["result"]["queries"][0]["sentence"], page)
+
+    def test_a_model_that_knows_nothing_is_shown_to_be_wrong(self):
+        with tempfile.TemporaryDirectory() as d:
+            v, page = self.demo(d, "-m", VL, "--text-model", TEXT, "-n", "4", "--seed", "115")
+            self.assertEqual(list(v["sections"]), self.SECTIONS)
+            for name in ("report", "rehab", "lesson", "assist"):
+                self.assertEqual(v["sections"][name]["agrees"], "no", name)
+            self.assertEqual([c["faults"] for c in v["sections"]["report"]["checks"]],
+                             [["missed"], ["missed"], ["unreadable"]])
+            self.assertIn("not for clinical use", page)
+
+    def test_only_runs_what_was_asked_for(self):
+        with tempfile.TemporaryDirectory() as d:
+            v, _ = self.demo(d, "--oracle", "--only", "assist")
+            self.assertEqual(list(v["sections"]), ["assist"])
+            self.assertEqual(sorted(p.name for p in pathlib.Path(d).iterdir()), ["chart", "demo.json", "index.html"])
+            r = ward("demo", "--oracle", "--only", "assist", "-o", d)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn(b"agrees with the truth", r.stdout)
+
+    def test_usage_errors(self):
+        for args in (["x"], ["-l", "fr"], ["--only", "chat"], ["--oracle", "-m", VL], ["--seed", "1000000"]):
+            r = ward("demo", *args)
+            self.assertEqual(r.returncode, 2, (args, r.stderr))
+            self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
+        with tempfile.TemporaryDirectory() as d:
+            r = ward("demo", "-m", TEXT, "-o", d)
+            self.assertEqual(r.returncode, 3)
+            self.assertIn(b"takes no pictures", r.stderr)
 
 
 class Phantom(unittest.TestCase):

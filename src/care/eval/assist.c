@@ -181,7 +181,7 @@ static wd_status run_question(const job *j, const json_t *question, json_t **out
     json_t *calls = json_object_get(question, "calls");
     const wd_assist_opts o = { .prompt_path = j->prompt_path,
                                .language = j->run->language,
-                               .max_tokens = REPLY_TOKENS,
+                               .max_tokens = j->run->max_tokens ? j->run->max_tokens : REPLY_TOKENS,
                                .model_digest = j->run->model_digest,
                                .watch = { .cancel = j->run->cancel } };
     wd_assist r;

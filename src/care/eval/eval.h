@@ -26,6 +26,7 @@ typedef struct wd_eval_run {
     bool embedding;            /* find: rank by embeddings instead of the reranking head */
     wd_engine *words;          /* rehab: puts the measurements into words; NULL: `engine` does */
     bool plain_words;          /* rehab: no engine does, the measurement's own sentences stand */
+    uint32_t max_tokens;       /* of every reply; 0: what the suite allows */
     bool detail;               /* the result also holds the story's whole draft, and of rehab the joints */
     const atomic_bool *cancel; /* or NULL */
 } wd_eval_run;

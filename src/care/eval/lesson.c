@@ -252,7 +252,7 @@ static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth,
     const char *video, *title, *where = wd_path_join(a, dir, "truth.json");
     o.prompt_path = wd_arena_printf(a, "%s/lesson.%s.txt", r->prompts_dir, r->language);
     o.language = r->language;
-    o.max_tokens = MAX_TOKENS;
+    o.max_tokens = r->max_tokens ? r->max_tokens : MAX_TOKENS;
     o.model_digest = r->model_digest;
     o.watch.cancel = r->cancel;
     if (!where || !o.prompt_path)

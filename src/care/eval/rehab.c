@@ -79,6 +79,7 @@ static wd_status find_points(const wd_eval_run *r, const char *dir, const json_t
     const char *file = wd_path_join(a, dir, "pose.json"), *path = wd_path_join(a, dir, "video.mp4");
     wd_pose_model m = WD_POSE_MODEL_DEFAULT;
     m.engine = r->engine;
+    m.max_tokens = r->max_tokens ? r->max_tokens : m.max_tokens;
     m.cancel = r->cancel;
     m.prompt_path = wd_path_join(a, r->prompts_dir, "pose.txt");
     if (!file || !path || !m.prompt_path)
@@ -277,7 +278,7 @@ static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth,
     const wd_rehab_opts o = { .prompt_path = wd_arena_printf(a, "%s/rehab.%s.txt", r->prompts_dir,
                                                              r->language),
                               .language = r->language,
-                              .max_tokens = MAX_TOKENS,
+                              .max_tokens = r->max_tokens ? r->max_tokens : MAX_TOKENS,
                               .model_digest = r->model_digest,
                               .watch = { .cancel = r->cancel } };
     wd_rehab_measure_opts mo = { .view = WD_VIEW_AUTO, .min_confidence = 0.3 };

@@ -372,7 +372,7 @@ static wd_status make_report(const wd_eval_run *r, const char *dir, const json_t
         .language = r->language,
         .question = json_string_value(json_object_get(truth, "question")),
         .earlier = json_string_value(json_object_get(truth, "earlier")),
-        .max_tokens = REPLY_TOKENS_MAX,
+        .max_tokens = r->max_tokens ? r->max_tokens : REPLY_TOKENS_MAX,
         .model_digest = r->model_digest,
         .watch = { .cancel = r->cancel },
     };
