@@ -14,7 +14,7 @@ packages:
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
 
-# A synthetic chest CT becomes a report draft, with the bundled model.
+# Every story on an unseen synthetic case, beside what is true; ward-demo/index.html shows it too.
 demo: all
 	@$(BUILD)/src/cli/ward demo
 

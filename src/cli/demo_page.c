@@ -141,7 +141,8 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){:root{--paper:#14181a;--ink:#e3e7e8;--soft:#9aa6ac;--line:#333b3f;"
     "--panel:#1c2225;--accent:#79b4d8;--good:#7cc492;--bad:#f08d80;--part:#dcb45a;--true:#f2c744}}"
     "*{box-sizing:border-box}html{-webkit-text-size-adjust:100%}"
-    "body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,'Segoe "
+    "body{margin:0;overflow-wrap:anywhere;background:var(--paper);color:var(--ink);font:16px/1.55 "
+    "system-ui,-apple-system,'Segoe "
     "UI',"
     "Roboto,'Noto Sans','PingFang SC','Microsoft YaHei','Noto Sans CJK SC','WenQuanYi Micro Hei',sans-serif}"
     "main,header,footer{max-width:64rem;margin:0 auto;padding:0 1.25rem}"
@@ -945,8 +946,7 @@ static void put_head(page *p)
     }
     wd_html(p->b, "<tr><td>%s</td><td></td><td class=\"num\">", p->w->total);
     put_seconds(p, wd_demo_num(all, "seconds"));
-    wd_html(p->b, "</td></tr></table>\n<p class=\"meta\" style=\"overflow-wrap:anywhere\">%s %d", p->w->seed,
-            (int)wd_demo_num(all, "seed"));
+    wd_html(p->b, "</td></tr></table>\n<p class=\"meta\">%s %d", p->w->seed, (int)wd_demo_num(all, "seed"));
     put_engine(p, p->w->model, json_object_get(engine, "sees"));
     put_engine(p, p->w->text_model, json_object_get(engine, "reads"));
     wd_html(p->b, "</p></header>\n");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cli/demo.h"
 
 #define COLUMNS 64
@@ -89,6 +90,18 @@ static void put_faults(screen *s, const json_t *check)
     wd_buf_char(s->b, '\n');
 }
 
+/* At most about four lines of a text; what runs on is cut. */
+static void put_cut(screen *s, const char *text)
+{
+    const size_t max = 320;
+    wd_span t = wd_span_sub(wd_span_str(text), 0, max);
+    const bool cut = t.n < strlen(text);
+    if (cut)
+        t.n -= wd_utf8_partial(t);
+    wd_buf_span(s->b, t);
+    wd_buf_str(s->b, cut ? " ...\n" : "\n");
+}
+
 /* A check as truth, model, verdict; what is not there is left out. */
 static void put_check(screen *s, const json_t *check)
 {
@@ -100,8 +113,10 @@ static void put_check(screen *s, const json_t *check)
         put_faults(s, check);
         return;
     }
-    wd_buf_printf(s->b, zh ? "  真值  %s\n" : "  truth  %s\n", truth ? truth : "-");
-    wd_buf_printf(s->b, zh ? "  模型  %s\n" : "  model  %s\n", said ? said : "-");
+    wd_buf_str(s->b, zh ? "  真值  " : "  truth  ");
+    put_cut(s, truth ? truth : "-");
+    wd_buf_str(s->b, zh ? "  模型  " : "  model  ");
+    put_cut(s, said ? said : "-");
     wd_buf_str(s->b, zh ? "        " : "         ");
     put_faults(s, check);
 }
