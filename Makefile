@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 SECONDS_EACH ?= 600
 
-.PHONY: all demo check install sanitize fuzz format clean packages
+.PHONY: all demo demo-model check install sanitize fuzz format clean packages
 
 all: packages $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -17,6 +17,10 @@ $(BUILD)/build.ninja:
 # Every story on an unseen synthetic case, beside what is true; ward-demo/index.html shows it too.
 demo: all
 	@$(BUILD)/src/cli/ward demo
+
+# Trains models/demo and models/demo-text again from synthetic cases: hours (tools/demo-model/make says how many).
+demo-model: all
+	@tools/demo-model/make
 
 # Everything: checkers, all tests, all tests again under ASan and UBSan (clang). Ends in "N passed, N failed".
 check: packages

@@ -1,0 +1,90 @@
+"""Training cases from the shards of collect.py."""
+import glob
+import json
+import os
+
+import numpy as np
+
+import chest
+
+
+class Studies:
+    """All shards that are there; looked for again now and then, because they are made meanwhile."""
+
+    def __init__(self, folder):
+        self.folder, self.shard, self.at = folder, {}, []
+        self.look()
+
+    def look(self):
+        for rows in sorted(glob.glob(os.path.join(self.folder, "report-*.jsonl"))):
+            if rows in self.shard or rows.endswith(".part.jsonl"):
+                continue
+            pictures = np.load(rows[:-5] + "npy", mmap_mode="r")
+            with open(rows, encoding="utf-8") as f:
+                cases = [json.loads(line) for line in f]
+            for i, c in enumerate(cases):
+                c["marks"] = chest.marks(c["truth"], pictures.shape[2])
+                grid = [n // chest.UNIT for n in pictures.shape[2:]]
+                c["targets"] = np.stack([chest.targets(m, 0, 0, *grid) for m in c["marks"]])
+                self.at.append((pictures, i, c))
+            self.shard[rows] = True
+
+    def windows(self, rng, n, side):
+        """n windows [side][side] around something that is there (one in six: anywhere), with their targets."""
+        pictures, t = [], []
+        while len(pictures) < n:
+            p, i, c = self.at[rng.integers(len(self.at))]
+            s = int(rng.integers(len(c["marks"])))
+            # the middle of the chest is where things are
+            x, y = rng.uniform(30, 162), rng.uniform(50, 130)
+            shown = [s for s, m in enumerate(c["marks"]) if m[0] or m[1]]
+            if shown and rng.random() < 0.83:
+                s = int(rng.choice(shown))
+                nodules, areas = c["marks"][s]
+                if nodules and (not areas or rng.random() < 0.7):
+                    x, y, _ = nodules[rng.integers(len(nodules))]
+                else:
+                    _, ax, ay, bx, by = areas[rng.integers(len(areas))]
+                    x, y = rng.uniform(ax, bx), rng.uniform(ay, by)
+            h, w = p.shape[2:]
+            x0 = int(np.clip(x - rng.uniform(4, side - 4), 0, w - side))
+            y0 = int(np.clip(y - rng.uniform(4, side - 4), 0, h - side))
+            pictures.append(p[i, s, y0:y0 + side, x0:x0 + side])
+            t.append(chest.targets(c["marks"][s], x0, y0, side // chest.UNIT, side // chest.UNIT))
+        t = np.stack(t)
+        t[..., chest.L] = -1   # a window does not tell the lobe
+        return np.stack(pictures), t
+
+    def draw(self, rng, n):
+        """Pictures [n][slice][h][w], cases."""
+        picked = [self.at[k] for k in rng.integers(len(self.at), size=n)]
+        return np.stack([p[i] for p, i, _ in picked]), [c for _, _, c in picked]
+
+
+class Calls:
+    """Single calls with colour pictures: lessons, poses."""
+
+    def __init__(self, folder, suite):
+        self.folder, self.suite, self.seen, self.at = folder, suite, set(), []
+        self.look()
+
+    def look(self):
+        for rows in sorted(glob.glob(os.path.join(self.folder, f"{self.suite}-*.jsonl"))):
+            if rows in self.seen or rows.endswith(".part.jsonl"):
+                continue
+            self.seen.add(rows)
+            z = np.load(rows[:-5] + "npz")
+            data, shapes, at, used = z["bytes"], z["shape"], 0, 0
+            with open(rows, encoding="utf-8") as f:
+                for line in f:
+                    c, pictures = json.loads(line), []
+                    for _ in range(c["pictures"]):
+                        n = int(np.prod(shapes[used]))
+                        pictures.append(data[at:at + n].reshape(shapes[used]))
+                        at, used = at + n, used + 1
+                    c["pictures"] = pictures
+                    if pictures:
+                        self.at.append(c)
+
+    def draw(self, rng, n):
+        return [self.at[k] for k in rng.integers(len(self.at), size=n)]

@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+"""Second part: tower and decoder together learn report, find, embedding and (when there are shards of it) lesson.
+
+    train-sees.py --data DIR --vocabulary DIR --tower STATE.pt --out STATE.pt --minutes N [--resume] [--export DIR]
+
+The rates stay level for the first part of the time and then fall to nothing. A state is kept every few minutes;
+--resume goes on from it.
+"""
+import argparse
+import json
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import batch
+import chest
+import export
+import net
+import optim
+import shape
+import studies as shards
+import vocabulary
+
+JUDGE = ("Judge whether the Document meets the requirements based on the Query and the Instruct provided. Note that "
+         "the answer can only be \"yes\" or \"no\".")
+FIND = "Retrieve the image slices that show what the sentence of the radiology report describes."
+EMBED = "Represent the user's input."   # the published default
+PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+def judge_prompt(sentence):
+    return (f"<|im_start|>system\n{JUDGE}<|im_end|>\n<|im_start|>user\n<Instruct>: {FIND}<Query>:{sentence}\n"
+            f"<Document>:{PICTURE}<|im_end|>\n<|im_start|>assistant\n")
+
+
+def embed_prompt(item):
+    return f"<|im_start|>system\n{EMBED}<|im_end|>\n<|im_start|>user\n{item}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def pairs(cases, n_slice, rng, each):
+    """(sentence, picture of the batch, shown?): one slice that shows the finding, the rest that do not."""
+    out = []
+    for k, c in enumerate(cases):
+        findings = [f for f in c["truth"]["findings"] if f["slices"]]
+        for i in rng.permutation(len(findings))[:1]:
+            f = findings[i]
+            sentence = f["text"]["en" if rng.random() < 0.5 else "zh"]
+            yes = set(f["slices"])
+            out.append((sentence, k * n_slice + int(rng.choice(sorted(yes))) - 1, 1.0))
+            no = [s for s in range(1, n_slice + 1) if s not in yes]
+            # slices that show another finding are the hard ones
+            hard = [s for s in no if any(s in g["slices"] for g in findings)]
+            for _ in range(each - 1):
+                s = int(rng.choice(hard if hard and rng.random() < 0.5 else no)) if no else 0
+                if s:
+                    out.append((sentence, k * n_slice + s - 1, 0.0))
+    return out
+
+
+LABEL = {"en": "Slice {} (lung): ", "zh": "第 {} 层（lung）："}
+
+
+def few(case, language, rng):
+    """A study of one to three slices: which, the prompt, and the report's findings that they show.
+
+    Short lessons of what a report needs: a slice's number, what it shows, and how that is said. A full study costs as
+    much as a dozen of them."""
+    n = len(case["marks"])
+    shown = [s for s in range(1, n + 1) if any(s in f["slices"] for f in case["truth"]["findings"])]
+    first = rng.choice(shown) if shown and rng.random() < 0.8 else rng.integers(1, n + 1)
+    slices = sorted({int(first), *(int(s) for s in rng.integers(1, n + 1, size=rng.integers(3)))})
+    findings = [{**f, "slices": [s for s in f["slices"] if s in slices]}
+                for f in case["truth"]["report"][language]["findings"]]
+    prompt = "".join(LABEL[language].format(s) + PICTURE for s in slices)
+    reply = json.dumps({"findings": [f for f in findings if f["slices"]]}, ensure_ascii=False)
+    return slices, f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n", reply
+
+
+class Trainer:
+    def __init__(self, a):
+        self.a, self.v = a, vocabulary.Vocabulary(a.vocabulary)
+        self.model = net.Net(shape.sees(self.v.n))
+        self.reader = chest.Reader(192)
+        self.all = torch.nn.ModuleDict({"model": self.model, "reader": self.reader})
+        self.opt = optim.Optimizer(self.all, lr=a.rate)
+        self.steps, self.minutes = 0, 0.0
+        if a.resume and os.path.exists(a.out):
+            s = torch.load(a.out, weights_only=True)
+            self.all.load_state_dict(s["all"])
+            self.opt.load(s["opt"])
+            self.steps, self.minutes = s["steps"], s["minutes"]
+        elif a.tower:
+            s = torch.load(a.tower, weights_only=True)["both"]
+            self.model.tower.load_state_dict({k[6:]: v for k, v in s.items() if k.startswith("tower.")})
+            self.reader.load_state_dict({k[7:]: v for k, v in s.items() if k.startswith("reader.")})
+        self.model.tower.requires_grad_(not a.frozen)
+        self.think = self.model.decoder
+        self.cache, self.prompts = {}, {}
+
+    def ids(self, text, tokens=()):
+        key = (text, tuple(tokens))
+        if key not in self.cache:
+            self.cache[key] = np.array(self.v.prompt(text, tokens), np.int32)
+        return self.cache[key]
+
+    def reply(self, text):
+        key = (text, None)
+        if key not in self.cache:
+            self.cache[key] = np.array(self.v.ids(text) + [self.v.end], np.int32)
+        return self.cache[key]
+
+    def seen(self, pictures, cases):
+        """Tokens and deep tokens of a batch's pictures; kept from the first time on while the tower is frozen."""
+        with torch.autocast("cpu", torch.bfloat16):
+            if not self.a.frozen:
+                return self.model.tower(torch.from_numpy(pictures).flatten(0, 1))
+            with torch.no_grad():
+                for x, c in zip(pictures, cases):
+                    if "features" not in c:
+                        f, deep = self.model.tower(torch.from_numpy(x))
+                        c["features"] = torch.stack([f, *deep]).bfloat16()
+        f, *deep = torch.cat([c["features"] for c in cases], 1)
+        return f, deep
+
+    def chest(self, pictures, cases, rng, watch):
+        """Loss of one batch of studies: what tokens show, reports, pairs, embeddings."""
+        n, n_slice, h, w = pictures.shape
+        grid = (h // 32, w // 32)
+        f, deep = self.seen(pictures, cases)
+        total = 0
+        if not self.a.frozen:
+            t = torch.from_numpy(np.stack([c["targets"] for c in cases])).flatten(0, 1)
+            aux, seen = self.reader(f, t)
+            watch |= {"aux": aux.detach(), **{k: v.detach() for k, v in seen.items()}}
+            total = 0.15 * aux
+        small = [(k, *few(c, "en" if rng.random() < 0.5 else "zh", rng)) for k, c in enumerate(cases)
+                 for _ in range(self.a.few)]
+        if small:
+            b = batch.Batch([(self.ids(prompt, [grid[0] * grid[1]] * len(slices)), self.reply(reply),
+                              [grid] * len(slices)) for _, slices, prompt, reply in small], self.v.image)
+            at = torch.tensor([k * n_slice + s - 1 for k, slices, _, _ in small for s in slices])
+            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[at], [d[at] for d in deep]))
+            watch |= {"few": loss.detach(), "few_right": right}
+            total = total + loss
+        items = []
+        for c in cases[:self.a.reports]:
+            language = "en" if rng.random() < 0.5 else "zh"
+            items.append((self.ids(self.prompts[language], [grid[0] * grid[1]] * n_slice),
+                          self.reply(json.dumps(c["truth"]["report"][language], ensure_ascii=False)),
+                          [grid] * n_slice))
+        if items:
+            b = batch.Batch(items, self.v.image)
+            k = len(items) * n_slice
+            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[:k], [d[:k] for d in deep]))
+            watch |= {"report": loss.detach(), "report_right": right}
+            total = total + loss
+        p = pairs(cases, n_slice, rng, 3)
+        if p:
+            at = torch.tensor([i for _, i, _ in p])
+            want = torch.tensor([y for _, _, y in p])
+            b = batch.Batch([(self.ids(judge_prompt(s), [grid[0] * grid[1]]), [], [grid]) for s, _, _ in p],
+                            self.v.image)
+            hidden = b.hidden(self.think, f[at], [d[at] for d in deep])[b.last].float()
+            e = self.model.decoder.embed_tokens.weight
+            score = hidden @ (e[self.v.yes] - e[self.v.no])
+            find = F.binary_cross_entropy_with_logits(score, want)
+            watch |= {"find": find.detach(), "find_right": ((score > 0) == (want > 0)).float().mean()}
+            total = total + 0.5 * find
+            if self.steps % 4 == 0:
+                total = total + 0.2 * self.embedding(p, grid, f, deep, watch)
+        return total
+
+    def embedding(self, p, grid, f, deep, watch):
+        """A sentence's vector is nearest to a slice that shows it (InfoNCE over the batch)."""
+        p = [x for x in p if x[2]]
+        at = torch.tensor([i for _, i, _ in p])
+        b = batch.Batch([(self.ids(embed_prompt(s)), [], []) for s, _, _ in p], self.v.image)
+        q = F.normalize(b.hidden(self.think, None, None)[b.last].float(), dim=-1)
+        b = batch.Batch([(self.ids(embed_prompt(PICTURE), [grid[0] * grid[1]]), [], [grid]) for _ in p], self.v.image)
+        d = F.normalize(b.hidden(self.think, f[at], [x[at] for x in deep])[b.last].float(), dim=-1)
+        s = q @ d.T / 0.07
+        y = torch.arange(len(p))
+        watch["embed"] = F.cross_entropy(s, y).detach()
+        return F.cross_entropy(s, y)
+
+    def calls(self, drawn, watch, name):
+        """Loss of single calls with colour pictures, all of one size."""
+        grids = [[(p.shape[0] // 32, p.shape[1] // 32) for p in c["pictures"]] for c in drawn]
+        x = torch.from_numpy(np.stack([p for c in drawn for p in c["pictures"]]))
+        with torch.autocast("cpu", torch.bfloat16):
+            f, deep = self.model.tower(x)
+        b = batch.Batch([(self.ids(c["prompt"], [r * k for r, k in g]), self.reply(c["reply"]), g)
+                         for c, g in zip(drawn, grids)], self.v.image)
+        loss, right = b.reply_loss(self.model, b.hidden(self.think, f, deep))
+        watch |= {name: loss.detach(), name + "_right": right}
+        return loss
+
+    def save(self):
+        torch.save({"all": self.all.state_dict(), "opt": self.opt.save(), "steps": self.steps,
+                    "minutes": self.minutes}, self.a.out + ".part")
+        os.replace(self.a.out + ".part", self.a.out)
+        if self.a.export:
+            export.write(self.a.export, self.model, self.a.vocabulary)
+
+    def run(self):
+        a, rng = self.a, np.random.default_rng(self.steps + 1)
+        reports = shards.Studies(a.data)
+        for _, _, c in reports.at:
+            # the prompt is the same for every series of a language, and the reply is the truth's report as it stands
+            language = "en" if c["seed"] % 2 else "zh"
+            if self.prompts.setdefault(language, c["prompt"]) != c["prompt"] or c["reply"] != json.dumps(
+                    c["truth"]["report"][language], ensure_ascii=False):
+                raise ValueError(f"seed {c['seed']}: not the prompt or the reply that was expected")
+        others = {s: shards.Calls(a.data, s) for s in a.also.split(",") if s}
+        start, saved, before, mean = time.time(), time.time(), self.minutes, {}
+        while (spent := (time.time() - start) / 60) < a.minutes:
+            level = a.level * a.minutes
+            scale = min(1, (self.steps + 1) / 50, 1 if spent < level else (a.minutes - spent) / (a.minutes - level))
+            watch = {}
+            pictures, cases = reports.draw(rng, a.batch)
+            self.chest(pictures, cases, rng, watch).backward()
+            for name, calls in others.items():
+                if calls.at and self.steps % a.every == 0:
+                    self.calls(calls.draw(rng, a.batch_also), watch, name).backward()
+            watch["norm"] = self.opt.step(max(scale, 0.01))
+            self.steps += 1
+            self.minutes = before + spent
+            for k, v in watch.items():
+                mean.setdefault(k, []).append(float(v))
+            if self.steps % 25 == 0:
+                line = {"steps": self.steps, "minutes": round(self.minutes, 2), "cases": len(reports.at),
+                        "scale": round(scale, 3), **{k: round(float(np.nanmean(v)), 4) for k, v in mean.items()}}
+                mean = {}
+                with open(a.log, "a", encoding="utf-8") as f:
+                    f.write(json.dumps(line) + "\n")
+                reports.look()
+                for calls in others.values():
+                    calls.look()
+            if time.time() - saved > 180:
+                self.save()
+                saved = time.time()
+        self.save()
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--data", required=True)
+    p.add_argument("--vocabulary", required=True)
+    p.add_argument("--tower")
+    p.add_argument("--out", required=True)
+    p.add_argument("--minutes", type=float, required=True)
+    p.add_argument("--level", type=float, default=0.6, help="share of the time at full rates")
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--batch", type=int, default=5, help="studies a step")
+    p.add_argument("--reports", type=int, default=2, help="of these, full reports")
+    p.add_argument("--few", type=int, default=2, help="studies of one to three slices from each")
+    p.add_argument("--also", default="", help="other suites, comma-separated")
+    p.add_argument("--every", type=int, default=2, help="steps between batches of the others")
+    p.add_argument("--batch-also", type=int, default=4)
+    p.add_argument("--rate", type=float, default=0.01)
+    p.add_argument("--log", default="sees.log")
+    p.add_argument("--frozen", action="store_true", help="the tower stays as it is; its tokens are computed once")
+    p.add_argument("--export")
+    p.add_argument("--resume", action="store_true")
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(1)
+    Trainer(a).run()
+
+
+if __name__ == "__main__":
+    main()
