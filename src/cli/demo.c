@@ -42,7 +42,7 @@ static const wd_opt opts[] = {
 /* clang-format on */
 
 #define TRUTH_BYTES_MAX ((size_t)16 << 20)
-#define FRAMES_MAX 4
+#define FRAMES_MAX 3
 
 static const char *const notices[][2] = {
     { "Demonstration model, trained on synthetic cases only; not for clinical use.",
@@ -191,7 +191,7 @@ static wd_status run_case(demo *d, wd_demo_section s, const char *dir, json_t *s
     }
     json_decref(result);
     json_decref(metrics);
-    return st ? st : wd_demo_judge(section, s, r.language, err);
+    return st ? st : wd_demo_judge(section, s, d->d.truth[s], r.language, err);
 }
 
 static wd_status run_section(demo *d, wd_demo_section s, wd_err *err)

@@ -39,11 +39,12 @@ typedef struct wd_demo {
 /* The section, or NULL when it was not asked for. */
 json_t *wd_demo_at(const wd_demo *d, wd_demo_section s);
 
-/* Sets "checks" and "agrees" of a section that has its result. Each check is one thing that is true or was said:
+/* truth: the case's truth.json, for what is only shown. Sets "checks" and "agrees" of a section that has its result. Each check is one thing that is true or was said:
  *   {"about", "truth": text | null, "said": text | null, "faults": [word], "note"?: text}
  * without faults it is right. Which finding, step or fault belongs to which, and what differs, is what the evaluation's
  * run() and score() say; nothing is compared here that they do not compare. */
-WD_MUST_CHECK wd_status wd_demo_judge(json_t *section, wd_demo_section s, const char *language, wd_err *err);
+WD_MUST_CHECK wd_status wd_demo_judge(json_t *section, wd_demo_section s, const json_t *truth,
+                                      const char *language, wd_err *err);
 
 /* The page: one file of HTML, pictures inside, that refers to nothing but the two videos beside it. */
 WD_MUST_CHECK wd_status wd_demo_page(const wd_demo *d, wd_buf *out, wd_err *err);
@@ -55,6 +56,10 @@ WD_MUST_CHECK wd_status wd_demo_text(const wd_demo *d, bool colour, wd_buf *out,
 const char *wd_demo_str(const json_t *o, const char *key);
 double wd_demo_num(const json_t *o, const char *key);
 size_t wd_demo_len(const json_t *o, const char *key); /* of an array */
+
+/* Is the number in the list? */
+bool wd_demo_holds(const json_t *list, uint32_t number);
+#define WD_DEMO_SLICES_MAX 400u /* of a series */
 
 /* Words of faults ("missed", "side", ...) for people, in English or Chinese. */
 const char *wd_demo_fault(const char *code, bool zh);

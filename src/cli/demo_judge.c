@@ -45,7 +45,7 @@ static const struct {
     { "size", { "wrong size", "大小不符" } },
     { "density", { "wrong density", "密度错误" } },
     { "margin", { "wrong margin", "边缘错误" } },
-    { "unreadable", { "not a report", "无法读取" } },
+    { "unreadable", { "could not be read", "无法读取" } },
     { "contradiction", { "contradicts itself", "自相矛盾" } },
     { "unsupported", { "nothing supports it", "无依据" } },
     { "impression", { "wrong first impression", "首要印象错误" } },
@@ -117,6 +117,7 @@ const char *wd_demo_angle(const char *code, bool zh)
 
 typedef struct judge {
     json_t *checks;
+    const json_t *truth; /* of the case */
     const wd_eval_suite *suite;
     const char *language;
     wd_err *err;
@@ -213,6 +214,12 @@ static bool among(const json_t *claims, const char *text)
     return false;
 }
 
+static const char *true_impression(const judge *j)
+{
+    const json_t *own = json_object_get(json_object_get(j->truth, "report"), j->language);
+    return json_string_value(json_array_get(json_object_get(own, "impression"), 0));
+}
+
 static wd_status judge_report(judge *j, const json_t *r)
 {
     const json_t *truth = json_object_get(r, "truth"), *said = json_object_get(r, "said");
@@ -247,13 +254,21 @@ static wd_status judge_report(judge *j, const json_t *r)
             fault(add(j, "impression", NULL, text), "unsupported");
     }
     if (json_is_false(json_object_get(r, "impression_first")) && wd_demo_len(r, "impression"))
-        fault(add(j, "impression", NULL,
+        fault(add(j, "impression", true_impression(j),
                   json_string_value(json_array_get(json_object_get(r, "impression"), 0))),
               "impression");
     return WD_OK;
 }
 
 /* ---- find ---- */
+
+bool wd_demo_holds(const json_t *list, uint32_t number)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_integer_value(json_array_get(list, i)) == number)
+            return true;
+    return false;
+}
 
 static void slices_text(const json_t *list, size_t max, char *out, size_t size)
 {
@@ -270,7 +285,12 @@ static wd_status judge_find(judge *j, const json_t *r)
     for (size_t i = 0; i < json_array_size(queries); i++) {
         const json_t *q = json_array_get(queries, i);
         char want[200], got[60];
-        slices_text(json_object_get(q, "relevant"), 24, want, sizeof want);
+        json_t *relevant = json_array();
+        for (uint32_t n = 1; relevant && n <= WD_DEMO_SLICES_MAX; n++)
+            if (wd_demo_holds(json_object_get(q, "relevant"), n))
+                json_array_append_new(relevant, json_integer(n));
+        slices_text(relevant, 24, want, sizeof want); /* in order of position */
+        json_decref(relevant);
         slices_text(json_object_get(q, "ranking"), 3, got, sizeof got);
         json_t *c = add(j, wd_demo_str(q, "sentence"), want, got), *m;
         if (!c)
@@ -300,14 +320,15 @@ static wd_status judge_rehab(judge *j, const json_t *r)
     char a[96], b[96];
     WD_TRY(score(j, json_deep_copy(r), &m, j->err));
     metrics = m;
-    const char *form = strcmp(j->language, "zh") ? "repetitions: %d" : "次数：%d";
+    const bool zh = !strcmp(j->language, "zh");
+    const char *form = zh ? "次数：%d" : "repetitions: %d";
     snprintf(a, sizeof a, form, (int)wd_demo_num(r, "reps_true"));
     snprintf(b, sizeof b, form, (int)wd_demo_num(r, "reps"));
     c = add(j, "repetitions", a, b);
     if (below_one(metrics, "reps_exact"))
         fault(c, "count");
     if (!json_is_number(json_object_get(metrics, "angle_mae_deg")))
-        fault(add(j, "angle", NULL, NULL), "unmeasured");
+        fault(add(j, "angle", wd_demo_angle(wd_demo_str(j->truth, "main_angle"), zh), NULL), "unmeasured");
     json_decref(m);
     for (size_t i = 0; i < json_array_size(truth); i++) {
         const json_t *t = json_array_get(truth, i), *match = json_object_get(t, "match");
@@ -390,11 +411,13 @@ static wd_status judge_assist(judge *j, const json_t *r)
     return WD_OK;
 }
 
-wd_status wd_demo_judge(json_t *section, wd_demo_section s, const char *language, wd_err *err)
+wd_status wd_demo_judge(json_t *section, wd_demo_section s, const json_t *truth, const char *language,
+                        wd_err *err)
 {
     static wd_status (*const judges[])(judge *, const json_t *) = { judge_report, judge_find, judge_rehab,
                                                                     judge_lesson, judge_assist };
     judge j = { .checks = json_array(),
+                .truth = truth,
                 .suite = wd_eval_find_suite(wd_demo_section_name(s)),
                 .language = language,
                 .err = err };

@@ -15,8 +15,8 @@
 
 typedef struct words {
     const char *title, *lead, *section, *result, *time, *seconds, *total, *seed, *model, *text_model, *draft,
-        *truth, *impression, *none, *unreadable, *raw, *said, *true_is, *verdict, *right, *slice, *cites,
-        *cites_none, *shown_in, *box, *no_such, *best, *true_slice, *no_query, *video, *reps, *angle,
+        *truth, *impression, *none, *unreadable, *raw, *said, *true_is, *verdict, *right, *slice, *series,
+        *cites, *cites_none, *shown_in, *box, *no_such, *best, *true_slice, *no_query, *video, *reps, *angle,
         *measured, *from_truth, *limit, *advice, *cause, *mean_off, *by_model, *by_measurement, *not_measured,
         *joints, *terms, *what_agrees, *call, *reads, *answer, *no_call, *refused, *foot, *repeat;
 } words;
@@ -46,6 +46,7 @@ static const words english = {
     .verdict = "Comparison",
     .right = "right",
     .slice = "Slice",
+    .series = "%d slices, %g mm apart, lung window",
     .cites = "The model cites slice",
     .cites_none = "The model cites no slice.",
     .shown_in = "True in slice",
@@ -103,6 +104,7 @@ static const words chinese = {
     .verdict = "比较",
     .right = "正确",
     .slice = "层面",
+    .series = "%d 层，间隔 %g mm，肺窗",
     .cites = "模型引用层面",
     .cites_none = "模型未引用层面。",
     .shown_in = "实际见于层面",
@@ -300,8 +302,8 @@ static void put_checks(page *p, const json_t *section)
         const json_t *c = json_array_get(checks, i);
         const char *truth = json_string_value(json_object_get(c, "truth")),
                    *said = json_string_value(json_object_get(c, "said"));
-        wd_html(p->b, "<tr><td>%s</td><td>%s</td><td class=\"v\">", truth ? truth : "\xE2\x80\x93",
-                said ? said : "\xE2\x80\x93");
+        wd_html(p->b, "<tr><td>%s</td><td>%s</td><td class=\"v\">", truth && *truth ? truth : "\xE2\x80\x93",
+                said && *said ? said : "\xE2\x80\x93");
         put_verdict(p, c);
         wd_html(p->b, "</td></tr>\n");
     }
@@ -437,9 +439,11 @@ static void put_report(page *p)
                  *own = json_object_get(json_object_get(p->d->truth[WD_DEMO_REPORT], "report"),
                                         p->d->zh ? "zh" : "en");
     const json_t *series = json_object_get(draft, "series");
-    wd_html(p->b, "<p class=\"meta num\">%s, %s, %s: %d \xC3\x97 %.0f mm</p>",
-            wd_demo_str(series, "modality"), wd_demo_str(series, "body_part"), p->w->slice,
-            (int)wd_demo_num(series, "slices"), wd_demo_num(p->d->truth[WD_DEMO_REPORT], "spacing_mm"));
+    wd_html(p->b, "<p class=\"meta num\">%s %s, ", wd_demo_str(series, "modality"),
+            wd_demo_str(series, "body_part"));
+    wd_html(p->b, p->w->series, (int)wd_demo_num(series, "slices"),
+            wd_demo_num(p->d->truth[WD_DEMO_REPORT], "spacing_mm"));
+    wd_html(p->b, "</p>");
     wd_html(p->b, "<div class=\"two\"><div><h3>%s</h3>", p->w->draft);
     if (json_is_true(json_object_get(draft, "parsed"))) {
         put_texts(p, "ul", json_object_get(draft, "findings"), "text");
@@ -478,27 +482,19 @@ static size_t rank_of(const json_t *query, uint32_t number, double *score)
     return 0;
 }
 
-static bool holds(const json_t *list, uint32_t number)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_integer_value(json_array_get(list, i)) == number)
-            return true;
-    return false;
-}
-
 static void put_query(page *p, const json_t *query, const json_t *check)
 {
     wd_html(p->b, "<h3>\xE2\x80\x9C%s\xE2\x80\x9D</h3><p class=\"meta\">", wd_demo_str(query, "sentence"));
     put_verdict(p, check);
     wd_html(p->b, " \xC2\xB7 %s ", p->w->shown_in);
-    put_numbers(p, json_object_get(query, "relevant"));
+    wd_html(p->b, "%s", wd_demo_str(check, "truth"));
     wd_html(p->b, "</p>\n<div class=\"strip\">\n");
     for (uint32_t i = 0; i < p->d->slices.n_picture; i++) {
         const wd_slice_picture *pic = &p->d->slices.picture[i];
         double score;
         const size_t rank = rank_of(query, pic->slice + 1, &score);
         wd_html(p->b, "<div class=\"%s\">",
-                holds(json_object_get(query, "relevant"), pic->slice + 1) ? "hit" : "");
+                wd_demo_holds(json_object_get(query, "relevant"), pic->slice + 1) ? "hit" : "");
         open_slice(p, pic);
         wd_html(
             p->b,

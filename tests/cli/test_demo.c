@@ -70,7 +70,11 @@ static json_t *judged(wd_demo_section s, const char *result, const char *agrees)
     json_error_t e;
     json_t *section = json_pack("{s:o}", "result", json_loads(result, 0, &e));
     assert_non_null(section);
-    assert_ok(wd_demo_judge(section, s, "en", &err));
+    json_t *truth = json_pack("{s:{s:{s:[s]}}, s:s}", "report", "en", "impression", "the first", "main_angle",
+                              "knee_flexion");
+    assert_non_null(truth);
+    assert_ok(wd_demo_judge(section, s, truth, "en", &err));
+    json_decref(truth);
     assert_string_equal(wd_demo_str(section, "agrees"), agrees);
     return section;
 }
@@ -106,6 +110,7 @@ static void a_report_is_wrong_where_the_evaluation_says_so(void **state)
     assert_faults(s, 4, "unsupported"); /* "c" was named above */
     assert_string_equal(wd_demo_str(check_at(s, 4), "said"), "an impression");
     assert_faults(s, 5, "impression");
+    assert_string_equal(wd_demo_str(check_at(s, 5), "truth"), "the first");
     assert_null(check_at(s, 6));
     json_decref(s);
 }
@@ -135,7 +140,7 @@ static void a_slice_is_found_first_in_three_or_not(void **state)
     assert_string_equal(wd_demo_str(check_at(s, 2), "said"), "3, 1, 4");
     json_decref(s);
     s = json_pack("{s:{s:[]}}", "result", "queries"); /* nothing to look for is neither right nor wrong */
-    assert_ok(wd_demo_judge(s, WD_DEMO_FIND, "en", &err));
+    assert_ok(wd_demo_judge(s, WD_DEMO_FIND, NULL, "en", &err));
     assert_true(json_is_null(json_object_get(s, "agrees")));
     json_decref(s);
 }
@@ -153,6 +158,7 @@ static void repetitions_faults_steps_and_answers_are_compared(void **state)
         "partly");
     assert_faults(s, 0, "count");
     assert_faults(s, 1, "unmeasured");
+    assert_string_equal(wd_demo_str(check_at(s, 1), "truth"), "knee flexion");
     assert_faults(s, 2, "");
     assert_faults(s, 3, "missed");
     assert_faults(s, 4, "invented");
