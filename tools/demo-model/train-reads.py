@@ -15,6 +15,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 import export
 import net
@@ -104,6 +105,7 @@ def main():
     p.add_argument("--data", required=True)
     p.add_argument("--suites", default="assist,rehab")
     p.add_argument("--vocabulary", required=True)
+    p.add_argument("--from", dest="start", help="a checkpoint to go on from, when there is no state to resume")
     p.add_argument("--out", required=True)
     p.add_argument("--minutes", type=float, required=True)
     p.add_argument("--level", type=float, default=0.6, help="share of the time at full rates")
@@ -126,6 +128,8 @@ def main():
         model.load_state_dict(s["model"])
         opt.load(s["opt"])
         steps, before = s["steps"], s["minutes"]
+    elif a.start:
+        model.take(load_file(os.path.join(a.start, "model.safetensors")))
     rng = np.random.default_rng(steps + 1)
     texts = Texts(a.data, a.suites.split(","), v)
     for k in texts.keys:

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 import batch
 import chest
@@ -92,6 +93,8 @@ class Trainer:
             self.all.load_state_dict(s["all"])
             self.opt.load(s["opt"])
             self.steps, self.minutes = s["steps"], s["minutes"]
+        elif a.start:
+            self.model.take(load_file(os.path.join(a.start, "model.safetensors")))
         elif a.tower:
             s = torch.load(a.tower, weights_only=True)["both"]
             self.model.tower.load_state_dict({k[6:]: v for k, v in s.items() if k.startswith("tower.")})
@@ -250,6 +253,7 @@ def main():
     p.add_argument("--data", required=True)
     p.add_argument("--vocabulary", required=True)
     p.add_argument("--tower")
+    p.add_argument("--from", dest="start", help="a checkpoint to go on from, when there is no state to resume")
     p.add_argument("--out", required=True)
     p.add_argument("--minutes", type=float, required=True)
     p.add_argument("--level", type=float, default=0.6, help="share of the time at full rates")
