@@ -4,32 +4,10 @@
 
 #include "base/json.h"
 #include "care/lesson.h"
+#include "care/reply.h"
 
 #define STEPS_MAX 200u
 #define TEXT_BYTES_MAX 2000u /* of a title, a term or its meaning; a summary may have ten times as many */
-
-static bool blank(uint8_t c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-static wd_span trim(wd_span s)
-{
-    while (s.n && blank(s.p[0]))
-        s = wd_span_sub(s, 1, s.n);
-    while (s.n && blank(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
-/* What stands between ``` fences, or all of it. */
-static wd_span inside_fences(wd_span s)
-{
-    const size_t open = wd_span_find(s, WD_SPAN_LIT("```"), 0);
-    const size_t line = open == SIZE_MAX ? SIZE_MAX : wd_span_find(s, WD_SPAN_LIT("\n"), open);
-    const size_t close = line == SIZE_MAX ? SIZE_MAX : wd_span_find(s, WD_SPAN_LIT("```"), line);
-    return close == SIZE_MAX ? s : wd_span_sub(s, line + 1, close - line - 1);
-}
 
 /* The member as trimmed text in the arena; absent or null: "". NULL when it is something else, too long, or there is no
  * memory. */
@@ -38,7 +16,7 @@ static const char *text_of(const json_t *o, const char *key, size_t max, wd_aren
     const json_t *v = json_object_get(o, key);
     if (!v || json_is_null(v))
         return "";
-    const wd_span s = trim(wd_span_of(json_string_value(v), json_string_length(v)));
+    const wd_span s = wd_reply_trim(wd_span_of(json_string_value(v), json_string_length(v)));
     return json_is_string(v) && s.n <= max ? wd_arena_strndup(a, (const char *)s.p, s.n) : NULL;
 }
 
@@ -138,7 +116,7 @@ bool wd_lesson_parse(wd_span text, const wd_lesson_cards *cards, wd_arena *a, wd
 {
     wd_err err;
     json_t *v = NULL;
-    const wd_span body = trim(inside_fences(text));
+    const wd_span body = wd_reply_body(text);
     const char *why = "it is not the JSON asked for";
     out->cards = cards;
     if (body.n && body.p[0] == '{')

@@ -66,11 +66,6 @@ typedef struct wd_pose_sampling {
 WD_MUST_CHECK wd_status wd_pose_video(const wd_video_source *v, const wd_pose *p, const wd_pose_sampling *o,
                                       wd_arena *a, wd_pose_frame **out, size_t *n, wd_err *err);
 
-/* Opens a video file for it: what it holds is decoded in the sandbox. Closed with the arena.
- * Errors as wd_video_probe (media/video.h). */
-WD_MUST_CHECK wd_status wd_pose_video_open(const char *path, const atomic_bool *cancel, wd_arena *a,
-                                           wd_video_source *out, wd_err *err);
-
 /* A pose file; *out [*n] in the arena. Every error names the file and the frame. */
 WD_MUST_CHECK wd_status wd_pose_read(const char *path, wd_arena *a, wd_pose_frame **out, size_t *n,
                                      wd_err *err);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "care/reply.h"
 #include "care/report.h"
 
 #define FINDINGS_MAX 200u
@@ -85,31 +86,6 @@ static const char *take_object(const json_t *o, const wd_slices *shown, wd_arena
     return NULL;
 }
 
-static bool blank(uint8_t c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-static wd_span trim(wd_span s)
-{
-    while (s.n && blank(s.p[0]))
-        s = wd_span_sub(s, 1, s.n);
-    while (s.n && blank(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
-/* What stands between ``` fences, or all of it. */
-static wd_span inside_fences(wd_span s)
-{
-    const size_t open = wd_span_find(s, WD_SPAN_LIT("```"), 0);
-    if (open == SIZE_MAX)
-        return s;
-    const size_t line = wd_span_find(s, WD_SPAN_LIT("\n"), open);
-    const size_t close = line == SIZE_MAX ? SIZE_MAX : wd_span_find(s, WD_SPAN_LIT("```"), line);
-    return close == SIZE_MAX ? s : wd_span_sub(s, line + 1, close - line - 1);
-}
-
 /* Is this line the heading? "Findings:", "**Impression**", "## 印象", "影像所见：" and the like. */
 static bool is_heading(wd_span line, const char *const *words, wd_span *rest)
 {
@@ -147,14 +123,14 @@ static bool is_heading(wd_span line, const char *const *words, wd_span *rest)
 /* The item of a list line without its bullet or number. */
 static wd_span without_bullet(wd_span line)
 {
-    line = trim(line);
+    line = wd_reply_trim(line);
     size_t i = 0;
     while (i < line.n && isdigit(line.p[i]))
         i++;
     if (i && i < line.n && (line.p[i] == '.' || line.p[i] == ')'))
-        return trim(wd_span_sub(line, i + 1, line.n));
+        return wd_reply_trim(wd_span_sub(line, i + 1, line.n));
     if (line.n > 1 && (line.p[0] == '-' || line.p[0] == '*') && line.p[1] == ' ')
-        return trim(wd_span_sub(line, 2, line.n));
+        return wd_reply_trim(wd_span_sub(line, 2, line.n));
     return line;
 }
 
@@ -173,7 +149,7 @@ static const char *take_text(wd_span text, wd_arena *a, wd_report *r)
     for (size_t at = 0; at < text.n;) {
         size_t end = wd_span_find(text, WD_SPAN_LIT("\n"), at);
         end = end == SIZE_MAX ? text.n : end;
-        wd_span line = trim(wd_span_sub(text, at, end - at));
+        wd_span line = wd_reply_trim(wd_span_sub(text, at, end - at));
         at = end + 1;
         if (is_heading(line, findings, &line)) {
             in = FINDINGS;
@@ -201,7 +177,7 @@ bool wd_report_parse(wd_span text, const wd_slices *shown, wd_arena *a, wd_repor
 {
     wd_err err;
     json_t *v = NULL;
-    const wd_span body = trim(inside_fences(text));
+    const wd_span body = wd_reply_body(text);
     const char *why;
     if (body.n && body.p[0] == '{') {
         const wd_status st = wd_json_parse(body, "reply", &v, &err);

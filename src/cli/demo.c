@@ -13,6 +13,7 @@
 #include "care/eval/eval.h"
 #include "care/phantom/phantom.h"
 #include "care/rehab_pose.h"
+#include "care/video_file.h"
 #include "cli/data.h"
 #include "cli/runtime.h"
 #include "cli/study.h"
@@ -267,7 +268,7 @@ static wd_status take_frames(demo *d, wd_demo_section s, wd_demo_frame *frame, s
     wd_video_source v;
     if (!path || !index)
         return no_memory(err);
-    WD_TRY(wd_pose_video_open(path, &wd_cli_cancelled, d->cli->arena, &v, err));
+    WD_TRY(wd_video_file_open(path, &wd_cli_cancelled, d->cli->arena, &v, err));
     for (size_t i = 0; i < n; i++)
         index[i] = (uint64_t)fmin(fmax(frame[i].time_s * v.fps, 0), (double)v.n_frame - 1);
     taking t = { frame, d->cli->arena };

@@ -6,8 +6,8 @@
 
 #include "base/file.h"
 #include "care/slices.h"
+#include "care/video_file.h"
 #include "media/image.h"
-#include "media/video.h"
 
 /* An image of the list being built; grows in the arena by copying. */
 typedef struct images {
@@ -89,55 +89,6 @@ static wd_status add_study(images *l, const char *path, const char *window, uint
     return WD_OK;
 }
 
-typedef struct video {
-    const char *path;
-    int fd;
-    wd_video_info info;
-} video;
-
-static void close_video(void *arg)
-{
-    video *v = arg;
-    wd_video_info_free(&v->info);
-    if (v->fd >= 0)
-        close(v->fd);
-}
-
-static wd_status video_frames(void *self, const uint64_t *index, uint32_t n,
-                              wd_status (*on_frame)(void *ctx, uint32_t i, const wd_image *frame,
-                                                    wd_err *err),
-                              void *ctx, wd_err *err)
-{
-    const video *v = self;
-    wd_video_limits limits = WD_VIDEO_LIMITS_DEFAULT;
-    limits.cancel = &wd_cli_cancelled;
-    return wd_video_frames(v->path, v->fd, &v->info, index, n, &limits, on_frame, ctx, err);
-}
-
-static wd_status open_video(wd_cli *cli, const char *path, wd_video_source *out, wd_err *err)
-{
-    video *v = WD_NEW(cli->arena, video);
-    if (!v)
-        return WD_FAIL(err, WD_E_NOMEM, "videos: no memory");
-    uint64_t size;
-    v->path = path;
-    v->fd = wd_file_open_read(path, &size, err);
-    if (v->fd < 0)
-        return err->code;
-    if (wd_arena_defer(cli->arena, close_video, v))
-        return WD_FAIL(err, WD_E_NOMEM, "videos: no memory");
-    wd_video_limits limits = WD_VIDEO_LIMITS_DEFAULT;
-    limits.cancel = &wd_cli_cancelled;
-    WD_TRY(wd_video_probe(path, v->fd, &limits, &v->info, err));
-    *out = (wd_video_source){ .n_frame = v->info.n_frame,
-                              .fps = v->info.fps,
-                              .width = v->info.width,
-                              .height = v->info.height,
-                              .frames = video_frames,
-                              .self = v };
-    return WD_OK;
-}
-
 wd_status wd_inputs_open(wd_cli *cli, const wd_opt_list *image_paths, const wd_opt_list *video_paths,
                          const char *window, uint32_t n_slice, wd_inputs *out, wd_err *err)
 {
@@ -150,7 +101,7 @@ wd_status wd_inputs_open(wd_cli *cli, const wd_opt_list *image_paths, const wd_o
     if (!videos)
         return WD_FAIL(err, WD_E_NOMEM, "videos: no memory");
     for (size_t i = 0; i < video_paths->n; i++)
-        WD_TRY(open_video(cli, video_paths->v[i], &videos[i], err));
+        WD_TRY(wd_video_file_open(video_paths->v[i], &wd_cli_cancelled, cli->arena, &videos[i], err));
     *out = (wd_inputs){ { l.v, l.n, videos, (uint32_t)video_paths->n }, l.name };
     return WD_OK;
 }

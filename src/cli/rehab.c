@@ -1,5 +1,6 @@
 /* ward rehab: an exercise video becomes measurements and advice. */
 #include "care/rehab.h"
+#include "care/video_file.h"
 
 #include <string.h>
 
@@ -109,7 +110,7 @@ static wd_status find_points(job *j, wd_pose_frame **frame, size_t *n, wd_err *e
                        j->o->pose_model ? j->o->pose_model : j->o->m.model);
     WD_TRY(wd_data_find(j->cli, "prompts/pose.txt", &j->model.prompt_path, err));
     wd_video_source v;
-    WD_TRY(wd_pose_video_open(j->video, &wd_cli_cancelled, j->cli->arena, &v, err));
+    WD_TRY(wd_video_file_open(j->video, &wd_cli_cancelled, j->cli->arena, &v, err));
     const wd_pose port = wd_pose_of_model(&j->model);
     wd_pose_sampling s = WD_POSE_SAMPLING_DEFAULT;
     s.fps = j->o->samples;

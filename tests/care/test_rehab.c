@@ -1,4 +1,5 @@
 /* The story "rehab": points from replies and files, words held to the measurements, and what is written. */
+#include "care/video_file.h"
 #include "care/rehab.h"
 
 #include <math.h>
@@ -174,7 +175,7 @@ static void a_model_points_at_every_sampled_frame(void **state)
     wd_video_source v;
     wd_pose_frame *f;
     size_t n;
-    assert_ok(wd_pose_video_open(path, NULL, arena, &v, &err));
+    assert_ok(wd_video_file_open(path, NULL, arena, &v, &err));
     assert_ok(wd_pose_video(&v, &port, &o, arena, &f, &n, &err));
     assert_int_equal(n, (wd_exercise_info_of(x)->n_frame - 1) / 3 + 1); /* 5 of 15 per second */
     assert_int_equal(e.n_asked, n);
@@ -199,7 +200,7 @@ static void a_model_points_at_every_sampled_frame(void **state)
     assert_fails(wd_pose_video(&v, &port, &o, arena, &f, &n, &err), WD_E_LIMIT, "scripted failure");
     v.fps = 0;
     assert_fails(wd_pose_video(&v, &port, &o, arena, &f, &n, &err), WD_E_INVALID, "rate is 0");
-    assert_fails(wd_pose_video_open("/nonexistent.mp4", NULL, arena, &v, &err), WD_E_NOT_FOUND,
+    assert_fails(wd_video_file_open("/nonexistent.mp4", NULL, arena, &v, &err), WD_E_NOT_FOUND,
                  "/nonexistent.mp4");
 }
 

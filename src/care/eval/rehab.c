@@ -18,6 +18,7 @@
 #include "care/phantom/exercise.h"
 #include "care/phantom/exercise_words.h"
 #include "care/rehab.h"
+#include "care/video_file.h"
 
 #define FAULTS_MAX 1000u
 #define MAX_TOKENS 1500u
@@ -88,7 +89,7 @@ static wd_status find_points(const wd_eval_run *r, const char *dir, const json_t
     if (!*by_model)
         return wd_pose_read(file, a, out, n, err);
     wd_video_source v;
-    WD_TRY(wd_pose_video_open(path, r->cancel, a, &v, err));
+    WD_TRY(wd_video_file_open(path, r->cancel, a, &v, err));
     pointing p = { .inner = wd_pose_of_model(&m),
                    .oracle = r->oracle,
                    .joints = json_object_get(truth, "joints"),

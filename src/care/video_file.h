@@ -1,0 +1,12 @@
+/* A video file as the engine's port asks for frames (engine/engine.h); what it holds is decoded in the sandbox. */
+#ifndef WD_CARE_VIDEO_FILE_H
+#define WD_CARE_VIDEO_FILE_H
+
+#include "base/arena.h"
+#include "engine/engine.h"
+
+/* Opens it until the arena is reset. cancel may be NULL. Errors as wd_video_probe (media/video.h). */
+WD_MUST_CHECK wd_status wd_video_file_open(const char *path, const atomic_bool *cancel, wd_arena *a,
+                                           wd_video_source *out, wd_err *err);
+
+#endif
