@@ -1,24 +1,10 @@
 /* Boxes that a model draws in words. */
 #include "care/boxes.h"
 
-#include "base/json.h"
+#include "care/reply.h"
 
 #define SCALE 1000.0 /* the model's units across a side */
 #define BOXES_MAX 1000u
-
-/* The first JSON array or object in the reply, which may stand between ``` fences or words. */
-static json_t *find_json(wd_span reply)
-{
-    for (size_t i = 0; i < reply.n; i++) {
-        if (reply.p[i] != '[' && reply.p[i] != '{')
-            continue;
-        json_error_t ignored;
-        const wd_span rest = wd_span_sub(reply, i, reply.n);
-        return json_loadb((const char *)rest.p, rest.n, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES,
-                          &ignored);
-    }
-    return NULL;
-}
 
 static bool take_box(const json_t *v, uint32_t width, uint32_t height, wd_arena *a, wd_box *out)
 {
@@ -44,7 +30,7 @@ wd_status wd_boxes_read(wd_span reply, uint32_t width, uint32_t height, wd_arena
                         size_t *n_bad, wd_err *err)
 {
     *n = *n_bad = 0;
-    json_t *v = find_json(reply);
+    json_t *v = wd_reply_json(reply, "[{", NULL);
     const size_t n_item = json_is_array(v) ? WD_MIN(json_array_size(v), BOXES_MAX) : json_is_object(v);
     *out = WD_NEW_N(a, wd_box, n_item);
     for (size_t i = 0; *out && i < n_item; i++) {

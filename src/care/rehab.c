@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "care/prompt_file.h"
 #include "care/rehab_inner.h"
+#include "care/reply.h"
 
 #define TEXT_MAX 2000u /* bytes of one sentence from the model */
 #define FAULTS_MAX 100u
@@ -105,23 +106,10 @@ static void take_issue(story *s, const json_t *v, wd_rehab_issue *f)
     f->advice = take_sentence(s, json_object_get(v, "advice"), "advice", &f->note);
 }
 
-/* The first object in the reply, which may stand between ``` fences or words. */
-static json_t *find_object(story *s, wd_span reply)
-{
-    const size_t at = wd_span_find(reply, WD_SPAN_LIT("{"), 0);
-    json_error_t why;
-    if (at == SIZE_MAX)
-        return NULL;
-    json_t *o = json_loadb((const char *)reply.p + at, reply.n - at,
-                           JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &why);
-    s->no_memory |= !o && json_error_code(&why) == json_error_out_of_memory;
-    return o;
-}
-
 static void read_reply(story *s, wd_span reply)
 {
     wd_rehab *r = s->r;
-    json_t *o = find_object(s, reply);
+    json_t *o = wd_reply_json(reply, "{", &s->no_memory);
     const json_t *faults = json_object_get(o, "faults");
     r->parsed = json_is_array(faults);
     for (size_t i = 0; r->parsed && i < WD_MIN(json_array_size(faults), FAULTS_MAX); i++) {

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "care/prompt_file.h"
+#include "care/reply.h"
 
 #define SCALE 1000.0 /* a model's units across a side */
 #define POSE_FILE_MAX ((size_t)64 << 20)
@@ -35,16 +36,9 @@ static void take_point(const char *name, const json_t *at, uint32_t width, uint3
 
 uint32_t wd_pose_parse(wd_span reply, uint32_t width, uint32_t height, wd_pose_point out[WD_N_JOINT])
 {
-    json_t *v = NULL;
+    json_t *v = wd_reply_json(reply, "[{", NULL);
     uint32_t n = 0;
     memset(out, 0, WD_N_JOINT * sizeof *out);
-    for (size_t i = 0; i < reply.n; i++) { /* the first array or object */
-        if (reply.p[i] != '[' && reply.p[i] != '{')
-            continue;
-        json_error_t ignored;
-        v = json_loadb((const char *)reply.p + i, reply.n - i, JSON_DISABLE_EOF_CHECK, &ignored);
-        break;
-    }
     if (json_is_object(v)) {
         const char *key;
         json_t *at;
