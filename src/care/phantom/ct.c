@@ -159,6 +159,17 @@ static json_t *finding_json(const wd_ct *ct, const wd_ct_finding *f)
                      f->text[WD_CT_EN], "zh", f->text[WD_CT_ZH]);
 }
 
+/* The report in one wording: what it says follows from the findings alone. */
+static json_t *plain(const wd_ct *ct, wd_ct_lang l)
+{
+    wd_ct_finding f[WD_CT_FINDINGS_MAX];
+    for (size_t i = 0; i < ct->n_finding; i++) {
+        f[i] = ct->finding[i];
+        wd_ct_report__sentence(&f[i], NULL);
+    }
+    return wd_ct_report__json(f, ct->n_finding, l, NULL);
+}
+
 json_t *wd_ct_truth(const wd_ct *ct)
 {
     json_t *list = json_array(), *report[WD_CT_N_LANG];
@@ -172,10 +183,11 @@ json_t *wd_ct_truth(const wd_ct *ct)
         wd_rand_init(&words, (ct->o.seed ^ TEXT_STREAM) * 3 + 1 + l);
         report[l] = wd_ct_report__json(ct->finding, ct->n_finding, l, &words);
     }
-    return json_pack("{s:s, s:I, s:i, s:o, s:f, s:i, s:o, s:{s:o, s:o}}", "kind", "ct", "seed",
+    return json_pack("{s:s, s:I, s:i, s:o, s:f, s:i, s:o, s:{s:o, s:o}, s:{s:o, s:o}}", "kind", "ct", "seed",
                      (json_int_t)ct->o.seed, "slices", (int)ct->o.n_slice, "spacing_mm", tenth(ct->step_mm),
                      "field_mm", CT_FIELD_MM, "matrix", (int)ct->o.matrix, "findings", list, "report", "en",
-                     report[WD_CT_EN], "zh", report[WD_CT_ZH]);
+                     report[WD_CT_EN], "zh", report[WD_CT_ZH], "plain", "en", plain(ct, WD_CT_EN), "zh",
+                     plain(ct, WD_CT_ZH));
 }
 
 /* ---- files */

@@ -1,4 +1,4 @@
-/* The grammar: templates with {fields}, chosen at random. Every template of a kind names the same attributes; so that
+/* The grammar: templates with {fields}, chosen at random or the first of each. Every template of a kind names the same attributes; so that
  * a reader (and a program) can tell them, the words for density, margin, grade and place are always among a few. */
 #include "care/phantom/ct_report.h"
 
@@ -216,9 +216,15 @@ static const list spiculated_conclusion[2] = { LIST(imp_spiculated_en), LIST(imp
 static const list clear[2] = { LIST(clear_en), LIST(clear_zh) };
 static const list clear_conclusion[2] = { LIST(imp_clear_en), LIST(imp_clear_zh) };
 
+/* Below n at random, 0 without r: one wording for one thing. */
+static size_t below(wd_rand *r, size_t n)
+{
+    return r ? (size_t)wd_rand_below(r, n) : 0;
+}
+
 static const char *pick(list l, wd_rand *r)
 {
-    return l.v[wd_rand_below(r, l.n)];
+    return l.v[below(r, l.n)];
 }
 
 /* The template with its fields, first letter large. A field that is unknown would be a mistake of the tables. */
@@ -327,11 +333,11 @@ static bool add_absent(json_t *list_, const wd_ct_finding *f, size_t n, wd_ct_la
             absent[n_absent++] = t;
     }
     bool whole = n || push(list_, negative(pick(clear[l], r)));
-    size_t want = n_absent ? 1 + (size_t)wd_rand_below(r, 2) : 0;
+    size_t want = n_absent ? 1 + below(r, 2) : 0;
     if (!n || n >= 3)
         want = 1;
     for (size_t k = 0; whole && k < want && n_absent; k++) {
-        const size_t i = (size_t)wd_rand_below(r, n_absent), word = (size_t)wd_rand_below(r, 3);
+        const size_t i = below(r, n_absent), word = below(r, 3);
         whole = push(list_,
                      negative(l == WD_CT_EN ? absent_en[absent[i]][word] : absent_zh[absent[i]][word]));
         absent[i] = absent[--n_absent];

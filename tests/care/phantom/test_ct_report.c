@@ -297,6 +297,29 @@ static void the_impression_is_in_order_of_importance(void **state)
     json_decref(v);
 }
 
+static void without_chance_one_thing_has_one_wording(void **state)
+{
+    (void)state;
+    wd_ct_finding f[] = { nodule(WD_CT_LUL, WD_CT_SOLID, WD_CT_SMOOTH, 11),
+                          nodule(WD_CT_RUL, WD_CT_SOLID, WD_CT_SMOOTH, 7),
+                          effusion(WD_CT_LEFT, WD_CT_SMALL) };
+    for (size_t i = 0; i < WD_COUNT(f); i++)
+        wd_ct_report__sentence(&f[i], NULL);
+    assert_string_equal(f[0].text[WD_CT_EN], "An 11 mm smooth solid nodule in the left upper lobe.");
+    assert_string_equal(f[1].text[WD_CT_EN], "A 7 mm solid nodule in the right upper lobe.");
+    assert_string_equal(f[2].text[WD_CT_EN], "Small left pleural effusion.");
+    json_t *v = wd_ct_report__json(f, 3, WD_CT_EN, NULL), *list = json_object_get(v, "findings");
+    assert_int_equal(json_array_size(list), 4);
+    assert_string_equal(text_of(list, 3), "No consolidation.");
+    json_decref(v);
+    v = wd_ct_report__json(NULL, 0, WD_CT_EN, NULL);
+    list = json_object_get(v, "findings");
+    assert_int_equal(json_array_size(list), 2);
+    assert_string_equal(text_of(list, 0), "The lungs are clear.");
+    assert_string_equal(text_of(list, 1), "No pleural effusion.");
+    json_decref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +330,7 @@ int main(void)
         cmocka_unit_test(clear_lungs_are_said_to_be_clear),
         cmocka_unit_test(all_kinds_present_leave_nothing_to_deny),
         cmocka_unit_test(the_impression_is_in_order_of_importance),
+        cmocka_unit_test(without_chance_one_thing_has_one_wording),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
