@@ -3,9 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/json.h"
-#include "care/prompt_file.h"
 #include "text/jsontext.h"
 
 #define QUESTION_MAX ((size_t)8192)
@@ -162,8 +160,8 @@ static wd_status add_text(talk *t, wd_role role, wd_span text)
 static wd_status begin(talk *t, const char *question)
 {
     wd_prompt_file f;
-    WD_TRY(wd_prompt_file_read(t->o->prompt_path, t->arena, &f, t->err));
-    wd_digest_hex(&f.digest, t->out->prompt_digest);
+    WD_TRY(wd_prompt_file_read(t->o->ask.prompt_path, t->arena, &f, t->err));
+    wd_origin_begin(&t->out->origin, t->engine, &t->o->ask, &f);
     const wd_prompt_value values[] = { { "today", wd_span_str(t->records->today) },
                                        { "question", wd_span_str(question) } };
     const wd_span part[2] = { f.system, f.user };
@@ -230,35 +228,18 @@ static wd_status do_call(talk *t, const wd_tool_call *call)
 /* One reply of the model, and what it asked for. */
 static wd_status one_round(talk *t)
 {
-    const wd_assist_opts *o = t->o;
-    wd_assist *r = t->out;
     json_t *tools = wd_assist_tools();
     if (!tools)
         return no_memory(t->err);
-    wd_generate rq = { .chat = { .message = t->message,
-                                 .n_message = t->n_message,
-                                 .tools = { .value = tools },
-                                 .enable_thinking = WD_OFF },
-                       .sample = t->engine->info.sample,
-                       .max_tokens = o->max_tokens,
-                       .watch = o->watch };
-    if (o->temperature >= 0)
-        rq.sample.temperature = (float)o->temperature;
-    rq.sample.seed = o->seed;
-    wd_generated g;
-    wd_status st = t->engine->generate(t->engine->self, t->arena, &rq, &g, t->err);
+    wd_generate rq = { .chat = {
+                           .message = t->message, .n_message = t->n_message, .tools = { .value = tools } } };
+    wd_parsed reply;
+    wd_status st = wd_ask(t->engine, &t->o->ask, &rq, t->arena, &t->out->origin, &reply, t->err);
     json_decref(tools);
     WD_TRY(st);
-    r->n_round++;
-    r->cut = g.finish == WD_FINISH_LENGTH;
-    r->timings.preprocess_s += g.timings.preprocess_s;
-    r->timings.vision_s += g.timings.vision_s;
-    r->timings.prefill_s += g.timings.prefill_s;
-    r->timings.decode_s += g.timings.decode_s;
-    r->n_prompt += g.n_prompt;
-    r->n_reply += g.n_id;
-    st = add_reply(t, &g.reply);
-    wd_parsed_free(&g.reply);
+    t->out->n_round++;
+    st = add_reply(t, &reply);
+    wd_parsed_free(&reply);
     const wd_message *m = &t->message[t->n_message - 1];
     for (size_t i = 0; !st && i < m->n_call; i++)
         st = do_call(t, &m->call[i]);
@@ -302,15 +283,11 @@ wd_status wd_assist_ask(wd_engine *e, const wd_records *records, const char *que
     if (max_rounds > WD_ASSIST_ROUNDS_MAX)
         return WD_FAIL(err, WD_E_USAGE, "assist: %u rounds, expected 1 to %d", max_rounds,
                        WD_ASSIST_ROUNDS_MAX);
-    wd_assist r = { .model = e->info.name,
-                    .language = o->language,
-                    .question = question,
-                    .today = records->today,
-                    .model_digest = o->model_digest };
+    wd_assist r = { .question = question, .today = records->today };
     talk t = { .engine = e,
                .records = records,
                .o = o,
-               .lang = !strcmp(o->language, "zh") ? WD_LANG_ZH : WD_LANG_EN,
+               .lang = !strcmp(o->ask.language, "zh") ? WD_LANG_ZH : WD_LANG_EN,
                .arena = a,
                .out = &r,
                .err = err };
@@ -320,7 +297,6 @@ wd_status wd_assist_ask(wd_engine *e, const wd_records *records, const char *que
     r.evidence = WD_NEW_N(a, const char *, EVIDENCE_MAX);
     if (!t.message || !r.step || !r.evidence)
         return no_memory(err);
-    wd_clock_iso8601(r.created);
     WD_TRY(begin(&t, question));
     WD_TRY(converse(&t, max_rounds));
     WD_TRY(check_answer(&t));
@@ -355,14 +331,16 @@ json_t *wd_assist_json(const wd_assist *r)
                                                value_or_text(s->args), "result", value_or_text(s->result),
                                                "refused", s->refused));
     }
-    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)r->n_prompt, "reply",
-                               (json_int_t)r->n_reply);
-    json_t *timings = json_pack("{s:f, s:f}", "prefill", r->timings.prefill_s, "decode", r->timings.decode_s);
+    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)r->origin.n_prompt, "reply",
+                               (json_int_t)r->origin.n_reply);
+    json_t *timings = json_pack("{s:f, s:f}", "prefill", r->origin.timings.prefill_s, "decode",
+                                r->origin.timings.decode_s);
     return json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:b, s:s, s:s?, s:s, s:s, s:o, s:o}",
                      "status", "DRAFT", "answered", r->answered, "answer", r->answer, "question", r->question,
-                     "language", r->language, "today", r->today, "calls", steps, "evidence",
+                     "language", r->origin.language, "today", r->today, "calls", steps, "evidence",
                      strings(r->evidence, r->n_evidence), "unsupported",
-                     strings(r->unsupported, r->n_unsupported), "rounds", (int)r->n_round, "cut", r->cut,
-                     "model", r->model, "model_digest", r->model_digest, "prompt_digest", r->prompt_digest,
-                     "created", r->created, "tokens", tokens, "timings", timings);
+                     strings(r->unsupported, r->n_unsupported), "rounds", (int)r->n_round, "cut",
+                     r->origin.cut, "model", r->origin.model, "model_digest", r->origin.model_digest,
+                     "prompt_digest", r->origin.prompt_digest, "created", r->origin.created, "tokens", tokens,
+                     "timings", timings);
 }

@@ -7,21 +7,15 @@
 #ifndef WD_CARE_ASSIST_H
 #define WD_CARE_ASSIST_H
 
+#include "care/ask.h"
 #include "care/assist_tools.h"
-#include "engine/engine.h"
 
 #define WD_ASSIST_CALLS_MAX 8 /* done of one reply; further ones are left out */
 #define WD_ASSIST_ROUNDS_MAX 16
 
 typedef struct wd_assist_opts {
-    const char *prompt_path; /* template file: {{today}}, {{question}} */
-    const char *language;    /* "en" or "zh" */
-    uint32_t max_rounds;     /* replies that ask for tools, 1 .. WD_ASSIST_ROUNDS_MAX; 0: 4 */
-    uint32_t max_tokens;     /* of each reply */
-    double temperature;      /* < 0: the model's */
-    uint64_t seed;
-    const char *model_digest; /* hex, noted in the result; NULL: left out */
-    wd_watch watch;
+    wd_ask_opts ask;     /* template: {{today}}, {{question}} */
+    uint32_t max_rounds; /* replies that ask for tools, 1 .. WD_ASSIST_ROUNDS_MAX; 0: 4 */
 } wd_assist_opts;
 
 /* One tool call. */
@@ -40,13 +34,9 @@ typedef struct wd_assist {
     size_t n_evidence;
     const char **unsupported; /* [n_unsupported] numbers of the answer that occur in no tool's result */
     size_t n_unsupported;
-    bool cut;         /* the token limit ended the last reply */
     uint32_t n_round; /* replies of the model */
-    const char *model, *language, *question, *today;
-    const char *model_digest; /* or NULL */
-    char prompt_digest[65], created[21];
-    wd_timings timings;       /* of all replies */
-    size_t n_prompt, n_reply; /* tokens, of all replies */
+    const char *question, *today;
+    wd_origin origin;
 } wd_assist;
 
 /* Everything lives in the arena.

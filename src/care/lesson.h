@@ -13,21 +13,15 @@
 
 #include <jansson.h>
 
+#include "care/ask.h"
 #include "care/lesson_cuts.h"
-#include "engine/engine.h"
 
 typedef struct wd_lesson_opts {
     wd_cuts_opts cuts;
     double sample_fps;       /* frames per second that are looked at        default 5              */
     uint32_t max_cards;      /* 1 .. WD_LESSON_CARDS_MAX                    default 12             */
     uint32_t picture_pixels; /* a card's picture has at most so many        default 36864: 256x144 */
-    const char *prompt_path; /* template file */
-    const char *language;    /* "en" or "zh": of the answer */
-    uint32_t max_tokens;
-    double temperature; /* < 0: the model's */
-    uint64_t seed;
-    const char *model_digest; /* hex, noted in the draft; NULL: left out */
-    wd_watch watch;
+    wd_ask_opts ask;
 } wd_lesson_opts;
 #define WD_LESSON_CARDS_MAX 64u
 #define WD_LESSON_OPTS_DEFAULT                       \
@@ -35,8 +29,7 @@ typedef struct wd_lesson_opts {
                        .sample_fps = 5,              \
                        .max_cards = 12,              \
                        .picture_pixels = 256 * 144,  \
-                       .language = "en",             \
-                       .max_tokens = 1024 })
+                       .ask = { .language = "en", .max_tokens = 1024 } })
 
 typedef struct wd_lesson_card {
     double start_s, end_s, key_s; /* key_s: when the picture was taken */
@@ -82,12 +75,7 @@ typedef struct wd_lesson {
     uint32_t n_dropped; /* steps that cite a card that was not shown */
     bool reordered;     /* the model told the steps in another order than the video */
     const char *raw;    /* the model's text as it came */
-    bool cut;           /* the token limit ended it */
-    const char *model, *language;
-    const char *model_digest; /* or NULL */
-    char prompt_digest[65], created[21];
-    wd_timings timings;
-    size_t n_prompt, n_reply; /* tokens */
+    wd_origin origin;
 } wd_lesson;
 
 /* Asks for the steps of the cards. Everything lives in the arena; `cards` is kept. */

@@ -75,8 +75,8 @@ static wd_status take_sample(void *ctx, uint32_t i, const wd_image *frame, wd_er
     look *k = ctx;
     (void)err;
     wd_cuts_grid(frame, k->grid[i]);
-    if (k->o->watch.progress)
-        k->o->watch.progress(k->o->watch.self, WD_STAGE_PREPROCESS, i + 1, k->n);
+    if (k->o->ask.watch.progress)
+        k->o->ask.watch.progress(k->o->ask.watch.self, WD_STAGE_PREPROCESS, i + 1, k->n);
     return WD_OK;
 }
 
@@ -163,7 +163,7 @@ static wd_status choose_cards(look *k, uint64_t **key, wd_err *err)
 static wd_status find_cards(look *k, wd_err *err)
 {
     wd_video_limits limits = WD_VIDEO_LIMITS_DEFAULT;
-    limits.cancel = k->o->watch.cancel;
+    limits.cancel = k->o->ask.watch.cancel;
     WD_TRY(wd_video_probe(k->path, k->fd, &limits, &k->info, err));
     WD_TRY(choose_samples(k, err));
     WD_TRY(wd_video_frames(k->path, k->fd, &k->info, k->index, k->n, &limits, take_sample, k, err));

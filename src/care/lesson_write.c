@@ -59,17 +59,18 @@ static json_t *terms_json(const wd_lesson *l)
 
 json_t *wd_lesson_json(const wd_lesson *l)
 {
-    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)l->n_prompt, "reply",
-                               (json_int_t)l->n_reply);
+    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)l->origin.n_prompt, "reply",
+                               (json_int_t)l->origin.n_reply);
     return json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:i, s:b, s:o, s:s, s:o, s:o, s:s, s:i, s:b, s:b, s:s, s:s, s:o, s:s, "
         "s:o}",
-        "status", "DRAFT", "created", l->created, "language", l->language, "video", video_json(l->cards),
-        "cards", cards_json(l->cards), "shots_left_out", (int)l->cards->n_left_out, "parsed", l->parsed,
-        "why_not_parsed", text_or_null(l->why_not), "title", l->title, "steps", steps_json(l), "terms",
-        terms_json(l), "summary", l->summary, "dropped_steps", (int)l->n_dropped, "reordered", l->reordered,
-        "cut", l->cut, "raw", l->raw, "model", l->model, "model_digest", text_or_null(l->model_digest),
-        "prompt_digest", l->prompt_digest, "tokens", tokens);
+        "status", "DRAFT", "created", l->origin.created, "language", l->origin.language, "video",
+        video_json(l->cards), "cards", cards_json(l->cards), "shots_left_out", (int)l->cards->n_left_out,
+        "parsed", l->parsed, "why_not_parsed", text_or_null(l->why_not), "title", l->title, "steps",
+        steps_json(l), "terms", terms_json(l), "summary", l->summary, "dropped_steps", (int)l->n_dropped,
+        "reordered", l->reordered, "cut", l->origin.cut, "raw", l->raw, "model", l->origin.model,
+        "model_digest", text_or_null(l->origin.model_digest), "prompt_digest", l->origin.prompt_digest,
+        "tokens", tokens);
 }
 
 /* The words of the page in the draft's language. */
@@ -113,7 +114,7 @@ static const words chinese = {
 
 static const words *words_of(const wd_lesson *l)
 {
-    return !strcmp(l->language, "zh") ? &chinese : &english;
+    return !strcmp(l->origin.language, "zh") ? &chinese : &english;
 }
 
 /* Text from the model on one line: control characters become spaces. */
@@ -174,7 +175,7 @@ static void put_markdown(const wd_lesson *l, wd_buf *b)
         put_rest(l, w, b);
     } else {
         wd_buf_printf(b, "**%s: %s.**%s%s\n\n## %s\n\n```\n%s\n```\n", w->unparsed, l->why_not,
-                      l->cut ? " " : "", l->cut ? w->cut : "", w->raw, l->raw);
+                      l->origin.cut ? " " : "", l->origin.cut ? w->cut : "", w->raw, l->raw);
     }
     if (l->n_dropped)
         wd_buf_printf(b, "\n%u %s.\n", l->n_dropped, w->dropped);
@@ -182,8 +183,8 @@ static void put_markdown(const wd_lesson *l, wd_buf *b)
         wd_buf_printf(b, "\n%s\n", w->reordered);
     if (l->cards->n_left_out)
         wd_buf_printf(b, "\n%u %s.\n", l->cards->n_left_out, w->left_out);
-    wd_buf_printf(b, "\n---\nDRAFT, %s; model %s %s; prompt %s\n", l->created, l->model,
-                  l->model_digest ? l->model_digest : "", l->prompt_digest);
+    wd_buf_printf(b, "\n---\nDRAFT, %s; model %s %s; prompt %s\n", l->origin.created, l->origin.model,
+                  l->origin.model_digest ? l->origin.model_digest : "", l->origin.prompt_digest);
 }
 
 static void put_cue_time(wd_buf *b, double s)

@@ -4,10 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
-#include "care/prompt_file.h"
 #include "care/rehab_inner.h"
 #include "care/reply.h"
 
@@ -137,8 +135,9 @@ static void read_reply(story *s, wd_span reply)
 
 /* ---- asking ---- */
 
-static wd_status build_prompt(story *s, const wd_prompt_file *f, wd_part part[2], wd_err *err)
+static wd_status ask(story *s, wd_engine *e, wd_err *err)
 {
+    const wd_ask_opts *o = &s->o->ask;
     const char *watch = "";
     if (s->o->watch_for && *s->o->watch_for)
         watch = wd_arena_printf(s->a, s->zh ? "请特别注意：%s\n" : "Look in particular at: %s\n",
@@ -149,48 +148,16 @@ static wd_status build_prompt(story *s, const wd_prompt_file *f, wd_part part[2]
     if (measured.n && measured.p[measured.n - 1] == '\n')
         measured.n--;
     const wd_prompt_value values[] = { { "measured", measured }, { "watch", wd_span_str(watch) } };
-    wd_buf b = { .max = PROMPT_MAX };
-    wd_status st = wd_prompt_file_fill(f, f->user, values, WD_COUNT(values), &b, err);
-    const char *text = st ? NULL : wd_arena_strndup(s->a, (const char *)b.p, b.n);
-    if (!st && !text)
-        st = WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
-    part[0] = (wd_part){ WD_PART_TEXT, f->system };
-    part[1] = (wd_part){ WD_PART_TEXT, wd_span_of(text, b.n) };
-    wd_buf_wipe(&b);
-    return st;
-}
-
-static wd_status ask(story *s, wd_engine *e, wd_err *err)
-{
     wd_prompt_file f;
-    wd_part *part = WD_NEW_N(s->a, wd_part, 2);
-    if (!part)
-        return WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
-    WD_TRY(wd_prompt_file_read(s->o->prompt_path, s->a, &f, err));
-    WD_TRY(build_prompt(s, &f, part, err));
-    const wd_message message[2] = { wd_message_text(WD_ROLE_SYSTEM, f.system, &part[0]),
-                                    wd_message_text(WD_ROLE_USER, part[1].text, &part[1]) };
-    wd_generate rq = { .chat = { .message = message, .n_message = 2, .enable_thinking = WD_OFF },
-                       .sample = e->info.sample,
-                       .max_tokens = s->o->max_tokens,
-                       .watch = s->o->watch };
-    if (s->o->temperature >= 0)
-        rq.sample.temperature = (float)s->o->temperature;
-    rq.sample.seed = s->o->seed;
-    wd_generated g;
-    WD_TRY(e->generate(e->self, s->a, &rq, &g, err));
-    const wd_span reply = wd_buf_view(&g.reply.content);
+    wd_message message;
+    WD_TRY(wd_prompt_file_read(o->prompt_path, s->a, &f, err));
+    WD_TRY(wd_ask_message(&f, values, WD_COUNT(values), NULL, 0, s->a, &message, err));
     wd_rehab *r = s->r;
+    wd_origin_begin(&r->origin, e, o, &f);
+    WD_TRY(wd_ask_text(e, o, f.system, &message, &(wd_media){ 0 }, s->a, &r->origin, &r->raw, err));
     r->asked = true;
-    r->model = e->info.name;
-    r->cut = g.finish == WD_FINISH_LENGTH;
-    r->n_prompt = g.n_prompt;
-    r->n_reply = g.n_id;
-    r->raw = wd_arena_strndup(s->a, (const char *)reply.p, reply.n);
-    wd_digest_hex(&f.digest, r->prompt_digest);
-    read_reply(s, reply);
-    wd_parsed_free(&g.reply);
-    return r->raw && !s->no_memory ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
+    read_reply(s, wd_span_str(r->raw));
+    return s->no_memory ? WD_FAIL(err, WD_E_NOMEM, "rehab: no memory") : WD_OK;
 }
 
 /* ---- public ---- */
@@ -230,11 +197,9 @@ static void say_what_is_missing(story *s)
 wd_status wd_rehab_phrase(wd_engine *e, const wd_rehab_measured *m, const wd_rehab_opts *o, wd_arena *a,
                           wd_rehab *out, wd_err *err)
 {
-    wd_rehab r = {
-        .m = m, .language = o->language, .model_digest = o->model_digest, .raw = "", .pose_source = ""
-    };
-    story s = { .m = m, .o = o, .a = a, .r = &r, .zh = !strcmp(o->language, "zh") };
-    wd_clock_iso8601(r.created);
+    wd_rehab r = { .m = m, .raw = "", .pose_source = "" };
+    story s = { .m = m, .o = o, .a = a, .r = &r, .zh = !strcmp(o->ask.language, "zh") };
+    wd_origin_begin(&r.origin, NULL, &o->ask, NULL);
     const bool listed = wd_rehab_issues(m, a, r.issue, &r.n_issue);
     wd_status st = listed && begin_plain(&s) ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
     if (!st && e && !m->main_why) /* nothing measured: nothing to put into words */

@@ -13,19 +13,13 @@
 
 #include <jansson.h>
 
+#include "care/ask.h"
 #include "care/rehab_measure.h"
 #include "care/rehab_pose.h"
-#include "engine/engine.h"
 
 typedef struct wd_rehab_opts {
-    const char *prompt_path; /* template: prompts/rehab.LANGUAGE.txt */
-    const char *language;    /* "en" or "zh" */
-    const char *watch_for;   /* what the therapist wants looked at, NULL: nothing special */
-    uint32_t max_tokens;
-    double temperature; /* < 0: the model's */
-    uint64_t seed;
-    const char *model_digest; /* hex, noted; NULL: left out */
-    wd_watch watch;
+    wd_ask_opts ask;       /* template: prompts/rehab.LANGUAGE.txt */
+    const char *watch_for; /* what the therapist wants looked at, NULL: nothing special */
 } wd_rehab_opts;
 
 /* All faults of one kind, in words. */
@@ -50,10 +44,7 @@ typedef struct wd_rehab {
     bool asked, parsed;  /* a model was asked; its reply was the JSON that was wanted */
     uint32_t n_invented; /* faults in the reply that were not measured: dropped */
     const char *raw;     /* the model's text as it came, "" without one */
-    bool cut;            /* the token limit ended it */
-    const char *language, *model, *model_digest;
-    char prompt_digest[65], created[21];
-    size_t n_prompt, n_reply; /* tokens */
+    wd_origin origin;
     /* Of where the points came from; set by the caller before writing. */
     const char *pose_source; /* "model" or "file" */
     uint32_t n_pose_asked, n_pose_unread;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "care/prompt_file.h"
 #include "care/reply.h"
 
 #define SCALE 1000.0 /* a model's units across a side */
@@ -79,37 +78,27 @@ static wd_status ask(void *self, const wd_image *im, uint64_t frame, wd_pose_poi
                      wd_err *err)
 {
     wd_pose_model *m = self;
+    const wd_ask_opts o = { .max_tokens = m->max_tokens, .language = "en", .watch = { .cancel = m->cancel } };
+    const wd_media media = { .image = im, .n_image = 1 };
     wd_prompt_file f;
+    wd_origin origin;
+    const char *text;
     (void)frame;
     wd_arena *a = wd_arena_create((size_t)1 << 30, true); /* per picture: its patches go at once */
     if (!a)
         return WD_FAIL(err, WD_E_NOMEM, "pose: no memory");
     wd_status st = wd_prompt_file_read(m->prompt_path, a, &f, err);
     if (!st) {
-        const wd_part part[3] = { { WD_PART_TEXT, f.system },
-                                  { .kind = WD_PART_IMAGE },
-                                  { WD_PART_TEXT, f.user } };
-        const wd_message message[2] = {
-            wd_message_text(WD_ROLE_SYSTEM, f.system, (wd_part *)&part[0]),
-            { .role = WD_ROLE_USER, .part = part + 1, .n_part = 2, .is_list = true }
-        };
-        wd_generate rq = { .chat = { .message = message + (f.system.n == 0),
-                                     .n_message = 2 - (f.system.n == 0),
-                                     .enable_thinking = WD_OFF },
-                           .media = { .image = im, .n_image = 1 },
-                           .sample = m->engine->info.sample,
-                           .max_tokens = m->max_tokens,
-                           .watch = { .cancel = m->cancel } };
-        rq.sample.temperature = 0;
-        wd_generated g;
-        st = m->engine->generate(m->engine->self, a, &rq, &g, err);
-        if (!st) {
-            const uint32_t n = wd_pose_parse(wd_buf_view(&g.reply.content), im->width, im->height, out);
-            m->n_asked++;
-            m->n_unread += n == 0;
-            m->n_joint += n;
-            wd_parsed_free(&g.reply);
-        }
+        const wd_part part[2] = { { .kind = WD_PART_IMAGE }, { WD_PART_TEXT, f.user } };
+        const wd_message message = { .role = WD_ROLE_USER, .part = part, .n_part = 2, .is_list = true };
+        wd_origin_begin(&origin, m->engine, &o, &f);
+        st = wd_ask_text(m->engine, &o, f.system, &message, &media, a, &origin, &text, err);
+    }
+    if (!st) {
+        const uint32_t n = wd_pose_parse(wd_span_str(text), im->width, im->height, out);
+        m->n_asked++;
+        m->n_unread += n == 0;
+        m->n_joint += n;
     }
     wd_arena_destroy(a);
     return st;

@@ -16,8 +16,8 @@
 #define WD_CARE_REHAB_POSE_H
 
 #include "base/image.h"
+#include "care/ask.h"
 #include "care/rehab_measure.h"
-#include "engine/engine.h"
 
 #define WD_POSE_WIDTH 192u /* pixels: a picture is made so narrow before it is shown */
 

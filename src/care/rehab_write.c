@@ -130,19 +130,20 @@ json_t *wd_rehab_json(const wd_rehab *r)
                                number(m->coverage, 0.001), "jitter_trunks", number(m->jitter, 0.001),
                                "confidence", wd_rehab_confidence(m), "samples", (int)m->n_sample, "asked",
                                (int)r->n_pose_asked, "unread", (int)r->n_pose_unread);
-    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)r->n_prompt, "reply",
-                               (json_int_t)r->n_reply);
+    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)r->origin.n_prompt, "reply",
+                               (json_int_t)r->origin.n_reply);
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:b, s:b, s:i, s:b, "
         "s:s, s:o, s:o, s:o, s:o, s:o}",
-        "status", "DRAFT", "created", r->created, "language", r->language, "exercise", rule->name,
-        "main_angle", wd_rehab_angle_name(rule->main), "camera", camera, "points", points, "repetitions",
-        reps_json(m), "tempo_s", number(wd_rehab_tempo_s(m), 0.01), "faults", faults_json(m), "advice",
-        advice_json(r), "summary", r->summary, "summary_by", r->summary_by_model ? "model" : "measurement",
-        "summary_note", text_or_null(r->summary_note), "not_measured", missing_json(m), "asked", r->asked,
-        "parsed", r->parsed, "invented_faults", (int)r->n_invented, "cut", r->cut, "raw", r->raw, "model",
-        text_or_null(r->model), "model_digest", text_or_null(r->model_digest), "prompt_digest",
-        text_or_null(r->prompt_digest), "tokens", tokens, "angles", angles_json(m));
+        "status", "DRAFT", "created", r->origin.created, "language", r->origin.language, "exercise",
+        rule->name, "main_angle", wd_rehab_angle_name(rule->main), "camera", camera, "points", points,
+        "repetitions", reps_json(m), "tempo_s", number(wd_rehab_tempo_s(m), 0.01), "faults", faults_json(m),
+        "advice", advice_json(r), "summary", r->summary, "summary_by",
+        r->summary_by_model ? "model" : "measurement", "summary_note", text_or_null(r->summary_note),
+        "not_measured", missing_json(m), "asked", r->asked, "parsed", r->parsed, "invented_faults",
+        (int)r->n_invented, "cut", r->origin.cut, "raw", r->raw, "model", text_or_null(r->origin.model),
+        "model_digest", text_or_null(r->origin.model_digest), "prompt_digest",
+        text_or_null(r->origin.prompt_digest), "tokens", tokens, "angles", angles_json(m));
 }
 
 /* ---- Markdown ---- */
@@ -226,7 +227,7 @@ static void write_missing(const wd_rehab_measured *m, const words *w, bool zh, w
 void wd_rehab_markdown(const wd_rehab *r, wd_buf *out)
 {
     const wd_rehab_measured *m = r->m;
-    const bool zh = !strcmp(r->language, "zh");
+    const bool zh = !strcmp(r->origin.language, "zh");
     const words *w = zh ? &chinese : &english;
     const char *c = wd_rehab_confidence(m);
     wd_buf_printf(out, "# %s\n\n> %s\n\n%s: %s\n%s: %s, %s\n", w->title, w->note, w->exercise,
@@ -251,9 +252,9 @@ void wd_rehab_markdown(const wd_rehab *r, wd_buf *out)
     for (uint32_t i = 0; i < r->n_issue; i++)
         write_issue(r, &r->issue[i], w, out);
     write_missing(m, w, zh, out);
-    wd_buf_printf(out, "\n---\nDRAFT, %s; %s %s; prompt %s\n", r->created,
-                  r->model ? r->model : w->by_measurement, r->model_digest ? r->model_digest : "",
-                  r->prompt_digest);
+    wd_buf_printf(out, "\n---\nDRAFT, %s; %s %s; prompt %s\n", r->origin.created,
+                  r->origin.model ? r->origin.model : w->by_measurement,
+                  r->origin.model_digest ? r->origin.model_digest : "", r->origin.prompt_digest);
 }
 
 wd_status wd_rehab_text(const wd_rehab *r, bool json, wd_buf *out, wd_err *err)

@@ -9,20 +9,14 @@
 
 #include <jansson.h>
 
+#include "care/ask.h"
 #include "care/slices.h"
-#include "engine/engine.h"
 
 typedef struct wd_report_opts {
     wd_slices_opts slices;
-    const char *prompt_path; /* template file */
-    const char *language;    /* "en" or "zh" */
-    const char *question;    /* clinical question, NULL: none */
-    const char *earlier;     /* text of an earlier report, NULL: none */
-    uint32_t max_tokens;
-    double temperature; /* < 0: the model's */
-    uint64_t seed;
-    const char *model_digest; /* hex, noted in the draft; NULL: left out */
-    wd_watch watch;
+    wd_ask_opts ask;
+    const char *question; /* clinical question, NULL: none */
+    const char *earlier;  /* text of an earlier report, NULL: none */
 } wd_report_opts;
 
 typedef struct wd_report_finding {
@@ -42,12 +36,8 @@ typedef struct wd_report {
     uint32_t n_impression;
     uint32_t n_dropped_slices; /* citations of slices that were not shown */
     const char *raw;           /* the model's text as it came */
-    bool cut;                  /* the token limit ended it */
-    const char *model, *language, *question;
-    const char *model_digest; /* or NULL */
-    char prompt_digest[65], created[21];
-    wd_timings timings;
-    size_t n_prompt, n_reply; /* tokens */
+    const char *question;      /* or NULL */
+    wd_origin origin;
 } wd_report;
 
 /* Everything lives in the arena; `shown` also needs the study. */

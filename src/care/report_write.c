@@ -56,15 +56,16 @@ json_t *wd_report_json(const wd_report *r)
     json_t *series = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "study_uid", s->study_uid, "series_uid",
                                s->series_uid, "modality", s->modality, "description", s->description,
                                "body_part", s->body_part, "slices", (int)s->n_slice);
-    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)r->n_prompt, "reply",
-                               (json_int_t)r->n_reply);
+    json_t *tokens = json_pack("{s:I, s:I}", "prompt", (json_int_t)r->origin.n_prompt, "reply",
+                               (json_int_t)r->origin.n_reply);
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:i, s:b, s:s, s:s, s:o, s:s, s:o}",
-                     "status", "DRAFT", "created", r->created, "language", r->language, "question",
-                     text_or_null(r->question), "series", series, "shown", shown_json(r->shown), "parsed",
-                     r->parsed, "why_not_parsed", text_or_null(r->why_not), "findings", findings_json(r),
-                     "impression", impression_json(r), "dropped_slice_citations", (int)r->n_dropped_slices,
-                     "cut", r->cut, "raw", r->raw, "model", r->model, "model_digest",
-                     text_or_null(r->model_digest), "prompt_digest", r->prompt_digest, "tokens", tokens);
+                     "status", "DRAFT", "created", r->origin.created, "language", r->origin.language,
+                     "question", text_or_null(r->question), "series", series, "shown", shown_json(r->shown),
+                     "parsed", r->parsed, "why_not_parsed", text_or_null(r->why_not), "findings",
+                     findings_json(r), "impression", impression_json(r), "dropped_slice_citations",
+                     (int)r->n_dropped_slices, "cut", r->origin.cut, "raw", r->raw, "model", r->origin.model,
+                     "model_digest", text_or_null(r->origin.model_digest), "prompt_digest",
+                     r->origin.prompt_digest, "tokens", tokens);
 }
 
 /* The words of the page in the report's language. */
@@ -122,7 +123,7 @@ static void write_finding(const wd_report_finding *f, const words *w, wd_buf *ou
 
 void wd_report_markdown(const wd_report *r, wd_buf *out)
 {
-    const words *w = !strcmp(r->language, "zh") ? &chinese : &english;
+    const words *w = !strcmp(r->origin.language, "zh") ? &chinese : &english;
     const wd_series *s = r->shown->series;
     wd_buf_printf(out, "# %s\n\n> %s\n\n%s: %s %s %s (%u)\n", w->title, w->note, w->series, s->modality,
                   s->body_part, s->description, s->n_slice);
@@ -138,7 +139,7 @@ void wd_report_markdown(const wd_report *r, wd_buf *out)
         wd_buf_str(out, r->n_impression ? "" : w->none);
     } else {
         wd_buf_printf(out, "\n**%s: %s.**%s%s\n\n## %s\n\n```\n%s\n```\n", w->unparsed, r->why_not,
-                      r->cut ? " " : "", r->cut ? w->cut : "", w->raw, r->raw);
+                      r->origin.cut ? " " : "", r->origin.cut ? w->cut : "", w->raw, r->raw);
     }
     if (r->n_dropped_slices)
         wd_buf_printf(out, "\n%u %s.\n", r->n_dropped_slices, w->dropped);
@@ -146,8 +147,8 @@ void wd_report_markdown(const wd_report *r, wd_buf *out)
     for (uint32_t i = 0; i < r->shown->n_picture; i++)
         wd_buf_printf(out, "- %u %s `%s`\n", r->shown->picture[i].slice + 1, r->shown->picture[i].window,
                       r->shown->picture[i].info->sop_instance_uid);
-    wd_buf_printf(out, "\n---\nDRAFT, %s; model %s %s; prompt %s\n", r->created, r->model,
-                  r->model_digest ? r->model_digest : "", r->prompt_digest);
+    wd_buf_printf(out, "\n---\nDRAFT, %s; model %s %s; prompt %s\n", r->origin.created, r->origin.model,
+                  r->origin.model_digest ? r->origin.model_digest : "", r->origin.prompt_digest);
 }
 
 wd_status wd_report_text(const wd_report *r, bool json, wd_buf *out, wd_err *err)

@@ -4,15 +4,14 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "cli/data.h"
-#include "cli/runtime.h"
+#include "cli/ask.h"
 #include "cli/show.h"
 
 typedef struct options {
     wd_model_args m;
-    const char *chart, *patient, *today, *language, *prompt;
-    int64_t rounds, max_tokens, seed;
-    double temperature;
+    wd_ask_args a;
+    const char *chart, *patient, *today;
+    int64_t rounds;
     bool json;
 } options;
 
@@ -23,12 +22,8 @@ static const wd_opt opts[] = {
     { "chart", 'c', WD_OPT_STR, AT(chart), NULL, 0, 0, "FHIR R4 bundle with the patient's records" },
     { "patient", 0, WD_OPT_STR, AT(patient), NULL, 0, 0, "id of the patient, when the chart holds several" },
     { "today", 0, WD_OPT_STR, AT(today), NULL, 0, 0, "YYYY-MM-DD; default: the day the chart was made" },
-    { "language", 'l', WD_OPT_STR, AT(language), "auto", 0, 0, "en, zh, or auto: the question's" },
-    { "prompt", 0, WD_OPT_STR, AT(prompt), NULL, 0, 0, "prompt template; default: prompts/assist.LANGUAGE.txt" },
     { "rounds", 0, WD_OPT_INT, AT(rounds), "4", 1, WD_ASSIST_ROUNDS_MAX, "replies that may ask for records" },
-    { "max-tokens", 'n', WD_OPT_INT, AT(max_tokens), "1024", 1, 1 << 24, "of each reply" },
-    { "temperature", 't', WD_OPT_NUM, AT(temperature), "0", -1, 100, "0: greedy; -1: the model's" },
-    { "seed", 0, WD_OPT_INT, AT(seed), "0", 0, 0x1p62, "for a temperature above 0" },
+    WD_ASK_OPTS(options, a, "assist", "auto", "en, zh, or auto: the question's", "1024"),
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "one JSON object on standard output" },
 };
 /* clang-format on */
@@ -68,27 +63,15 @@ static wd_status print_text(const wd_assist *r, wd_err *err)
 static wd_status answer(wd_cli *cli, const options *o, const char *question, const wd_records *records,
                         wd_runtime *rt, wd_err *err)
 {
-    wd_assist_opts ao = { .prompt_path = o->prompt,
-                          .language = !strcmp(o->language, "auto") ? language_of(question) : o->language,
-                          .max_rounds = (uint32_t)o->rounds,
-                          .max_tokens = (uint32_t)o->max_tokens,
-                          .temperature = o->temperature,
-                          .seed = (uint64_t)o->seed };
-    if (!o->prompt) {
-        const char *name = wd_arena_printf(cli->arena, "prompts/assist.%s.txt", ao.language);
-        if (!name)
-            return WD_FAIL(err, WD_E_NOMEM, "assist: no memory");
-        WD_TRY(wd_data_find(cli, name, &ao.prompt_path, err));
-    }
-    wd_digest d;
-    char hex[65];
-    WD_TRY(wd_weights_digest(wd_runtime_weights(rt), &d, err));
-    wd_digest_hex(&d, hex);
-    ao.model_digest = hex;
+    wd_assist_opts ao = { .max_rounds = (uint32_t)o->rounds };
+    wd_ask_args ask = o->a;
+    if (!strcmp(ask.language, "auto"))
+        ask.language = language_of(question);
+    WD_TRY(wd_cli_ask(cli, &ask, "assist", rt, &ao.ask, err));
 
     wd_show show;
     wd_show_begin(&show, true);
-    ao.watch = wd_show_watch(&show);
+    ao.ask.watch = wd_show_watch(&show);
     wd_assist r;
     wd_status st = wd_assist_ask(wd_runtime_engine(rt), records, question, &ao, cli->arena, &r, err);
     wd_show_end(&show);
@@ -111,8 +94,8 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         return WD_FAIL(err, WD_E_USAGE, "assist takes one question, got %zu operands", rest.n);
     if (!o.chart)
         return WD_FAIL(err, WD_E_USAGE, "assist needs the patient's records: --chart FILE");
-    if (strcmp(o.language, "en") != 0 && strcmp(o.language, "zh") != 0 && strcmp(o.language, "auto") != 0)
-        return WD_FAIL(err, WD_E_USAGE, "--language: \"%s\", expected en, zh or auto", o.language);
+    if (strcmp(o.a.language, "auto") != 0 && wd_cli_language(o.a.language, err))
+        return WD_FAIL(err, WD_E_USAGE, "--language: \"%s\", expected en, zh or auto", o.a.language);
     const wd_chart_opts co = { .patient = o.patient, .today = o.today };
     wd_records records;
     WD_TRY(wd_records_open_chart(o.chart, &co, cli->arena, &records, err));

@@ -14,6 +14,7 @@
 #include "care/phantom/phantom.h"
 #include "care/rehab_pose.h"
 #include "care/video_file.h"
+#include "cli/ask.h"
 #include "cli/data.h"
 #include "cli/runtime.h"
 #include "cli/study.h"
@@ -417,8 +418,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     WD_TRY(wd_cli_options(cli, &wd_cmd_demo, argc, argv, &o, &rest, err));
     if (rest.n)
         return WD_FAIL(err, WD_E_USAGE, "demo takes no operand, got \"%s\"", rest.v[0]);
-    if (strcmp(o.language, "en") != 0 && strcmp(o.language, "zh") != 0)
-        return WD_FAIL(err, WD_E_USAGE, "--language: \"%s\", expected en or zh", o.language);
+    WD_TRY(wd_cli_language(o.language, err));
     if (o.oracle && (o.m.model || o.text_model))
         return WD_FAIL(err, WD_E_USAGE, "demo: --oracle asks no model; leave -m and --text-model out");
     demo d = { .cli = cli, .o = &o, .run = WD_EVAL_RUN_DEFAULT, .d.zh = !strcmp(o.language, "zh") };

@@ -1,16 +1,14 @@
 /* ward lesson: the steps of a teaching video, as JSON, Markdown and subtitles. */
-#include <string.h>
-
 #include "care/lesson.h"
-#include "cli/data.h"
-#include "cli/runtime.h"
+#include "cli/ask.h"
 #include "cli/show.h"
 
 typedef struct options {
     wd_model_args m;
-    const char *language, *prompt, *out;
-    int64_t cards, picture_pixels, max_tokens, seed;
-    double temperature, long_s;
+    wd_ask_args a;
+    const char *out;
+    int64_t cards, picture_pixels;
+    double long_s;
     bool json, vtt;
 } options;
 
@@ -18,17 +16,13 @@ typedef struct options {
 /* clang-format off */
 static const wd_opt opts[] = {
     WD_MODEL_OPTS(options, m),
-    { "language", 'l', WD_OPT_STR, AT(language), "en", 0, 0, "of the draft: en or zh" },
-    { "prompt", 0, WD_OPT_STR, AT(prompt), NULL, 0, 0, "prompt template; default: prompts/lesson.LANGUAGE.txt" },
     { "out", 'o', WD_OPT_STR, AT(out), NULL, 0, 0,
       "directory for lesson.json, lesson.md, lesson.vtt and the cards' pictures" },
     { "cards", 0, WD_OPT_INT, AT(cards), "12", 1, WD_LESSON_CARDS_MAX, "most pictures that the model is shown" },
     { "picture-pixels", 0, WD_OPT_INT, AT(picture_pixels), "36864", 1024, 1 << 24,
       "most pixels of each; 36864 is 256 x 144" },
     { "long-take", 0, WD_OPT_NUM, AT(long_s), "20", 1, 86400, "seconds; a longer shot becomes several cards" },
-    { "max-tokens", 'n', WD_OPT_INT, AT(max_tokens), "1024", 1, 1 << 24, "of the draft" },
-    { "temperature", 't', WD_OPT_NUM, AT(temperature), "0", -1, 100, "0: greedy; -1: the model's" },
-    { "seed", 0, WD_OPT_INT, AT(seed), "0", 0, 0x1p62, "for a temperature above 0" },
+    WD_ASK_OPTS(options, a, "lesson", "en", "en or zh", "1024"),
     { "vtt", 0, WD_OPT_BOOL, AT(vtt), "false", 0, 0, "the subtitles on standard output instead of Markdown" },
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "the JSON on standard output instead of Markdown" },
 };
@@ -50,15 +44,6 @@ static wd_status write_out(const options *o, const wd_lesson *l, wd_err *err)
     return st;
 }
 
-static wd_status find_prompt(wd_cli *cli, const options *o, const char **out, wd_err *err)
-{
-    *out = o->prompt;
-    if (o->prompt)
-        return WD_OK;
-    const char *name = wd_arena_printf(cli->arena, "prompts/lesson.%s.txt", o->language);
-    return name ? wd_data_find(cli, name, out, err) : WD_FAIL(err, WD_E_NOMEM, "lesson: no memory");
-}
-
 /* The cuts first: a video that cannot be read is known before the model is opened. */
 static wd_status make(wd_cli *cli, const options *o, const char *video, wd_err *err)
 {
@@ -66,29 +51,19 @@ static wd_status make(wd_cli *cli, const options *o, const char *video, wd_err *
     lo.cuts.long_s = o->long_s;
     lo.max_cards = (uint32_t)o->cards;
     lo.picture_pixels = (uint32_t)o->picture_pixels;
-    lo.language = o->language;
-    lo.max_tokens = (uint32_t)o->max_tokens;
-    lo.temperature = o->temperature;
-    lo.seed = (uint64_t)o->seed;
-    WD_TRY(find_prompt(cli, o, &lo.prompt_path, err));
 
     wd_lesson_cards cards;
     wd_lesson l;
     wd_show show;
     wd_runtime *rt = NULL;
-    char hex[65];
     wd_show_begin(&show, true);
-    lo.watch = wd_show_watch(&show);
+    lo.ask.watch = wd_show_watch(&show);
     wd_status st = wd_lesson_look(video, &lo, cli->arena, &cards, err);
     if (!st)
         st = wd_runtime_open(cli, &o->m, &rt, err);
-    if (!st) {
-        wd_digest d;
-        st = wd_weights_digest(wd_runtime_weights(rt), &d, err);
-        if (!st)
-            wd_digest_hex(&d, hex);
-        lo.model_digest = hex;
-    }
+    if (!st)
+        st = wd_cli_ask(cli, &o->a, "lesson", rt, &lo.ask, err);
+    lo.ask.watch = wd_show_watch(&show);
     if (!st)
         st = wd_lesson_ask(wd_runtime_engine(rt), &cards, &lo, cli->arena, &l, err);
     wd_show_end(&show);
@@ -105,8 +80,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     WD_TRY(wd_cli_options(cli, &wd_cmd_lesson, argc, argv, &o, &rest, err));
     if (rest.n != 1)
         return WD_FAIL(err, WD_E_USAGE, "lesson needs one video, got %zu operands", rest.n);
-    if (strcmp(o.language, "en") != 0 && strcmp(o.language, "zh") != 0)
-        return WD_FAIL(err, WD_E_USAGE, "--language: \"%s\", expected en or zh", o.language);
+    WD_TRY(wd_cli_language(o.a.language, err));
     if (o.json && o.vtt)
         return WD_FAIL(err, WD_E_USAGE, "--json and --vtt exclude each other");
     return make(cli, &o, rest.v[0], err);

@@ -4,15 +4,16 @@
 
 #include <string.h>
 
+#include "cli/ask.h"
 #include "cli/data.h"
-#include "cli/runtime.h"
 #include "cli/show.h"
 
 typedef struct options {
     wd_model_args m;
-    const char *exercise, *view, *pose, *pose_model, *language, *watch, *prompt, *out;
-    double samples, temperature, confidence;
-    int64_t max_samples, width, max_tokens, seed;
+    wd_ask_args a;
+    const char *exercise, *view, *pose, *pose_model, *watch, *out;
+    double samples, confidence;
+    int64_t max_samples, width;
     bool json;
 } options;
 
@@ -29,13 +30,9 @@ static const wd_opt opts[] = {
     { "max-samples", 0, WD_OPT_INT, AT(max_samples), "600", 2, WD_REHAB_SAMPLES_MAX, "of a video" },
     { "width", 0, WD_OPT_INT, AT(width), "192", 32, 4096, "pixels of a picture's width as the model sees it" },
     { "min-confidence", 0, WD_OPT_NUM, AT(confidence), "0.3", 0, 1, "joints below it count as not seen" },
-    { "language", 'l', WD_OPT_STR, AT(language), "en", 0, 0, "en or zh" },
     { "watch", 'w', WD_OPT_STR, AT(watch), NULL, 0, 0, "what to look at in particular" },
-    { "prompt", 0, WD_OPT_STR, AT(prompt), NULL, 0, 0, "prompt template; default: prompts/rehab.LANGUAGE.txt" },
     { "out", 'o', WD_OPT_STR, AT(out), NULL, 0, 0, "directory for rehab.json and rehab.md" },
-    { "max-tokens", 'n', WD_OPT_INT, AT(max_tokens), "1500", 1, 1 << 24, "of the words" },
-    { "temperature", 't', WD_OPT_NUM, AT(temperature), "0", -1, 100, "of the words; 0: greedy; -1: the model's" },
-    { "seed", 0, WD_OPT_INT, AT(seed), "0", 0, 0x1p62, "for a temperature above 0" },
+    WD_ASK_OPTS(options, a, "rehab", "en", "en or zh", "1500"),
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "the JSON on standard output instead of Markdown" },
 };
 /* clang-format on */
@@ -64,8 +61,7 @@ static wd_status check(job *j, const wd_opt_list *rest, wd_err *err)
                        o->exercise);
     if (!wd_view_of(o->view, &j->measure.view))
         return WD_FAIL(err, WD_E_USAGE, "--view: \"%s\", expected side, oblique, front or auto", o->view);
-    if (strcmp(o->language, "en") != 0 && strcmp(o->language, "zh") != 0)
-        return WD_FAIL(err, WD_E_USAGE, "--language: \"%s\", expected en or zh", o->language);
+    WD_TRY(wd_cli_language(o->a.language, err));
     if (o->pose ? rest->n > 1 : rest->n != 1)
         return WD_FAIL(err, WD_E_USAGE, "rehab takes one video, got %zu", rest->n);
     if (o->pose && o->pose_model)
@@ -127,31 +123,11 @@ static wd_status find_points(job *j, wd_pose_frame **frame, size_t *n, wd_err *e
 
 static wd_status phrase(job *j, const wd_rehab_measured *m, wd_rehab *out, wd_err *err)
 {
-    const options *o = j->o;
-    char *hex = WD_NEW_N(j->cli->arena, char, 65);
-    wd_rehab_opts ro = { .prompt_path = o->prompt,
-                         .language = o->language,
-                         .watch_for = o->watch,
-                         .max_tokens = (uint32_t)o->max_tokens,
-                         .temperature = o->temperature,
-                         .seed = (uint64_t)o->seed };
-    if (!hex)
-        return WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
-    if (j->words && !o->prompt) {
-        const char *name = wd_arena_printf(j->cli->arena, "prompts/rehab.%s.txt", o->language);
-        if (!name)
-            return WD_FAIL(err, WD_E_NOMEM, "rehab: no memory");
-        WD_TRY(wd_data_find(j->cli, name, &ro.prompt_path, err));
-    }
-    if (j->words) {
-        wd_digest d;
-        WD_TRY(wd_weights_digest(wd_runtime_weights(j->words), &d, err));
-        wd_digest_hex(&d, hex);
-        ro.model_digest = hex;
-    }
+    wd_rehab_opts ro = { .watch_for = j->o->watch };
+    WD_TRY(wd_cli_ask(j->cli, &j->o->a, "rehab", j->words, &ro.ask, err));
     wd_show show;
     wd_show_begin(&show, true);
-    ro.watch = wd_show_watch(&show);
+    ro.ask.watch = wd_show_watch(&show);
     const wd_status st = wd_rehab_phrase(j->words ? wd_runtime_engine(j->words) : NULL, m, &ro, j->cli->arena,
                                          out, err);
     wd_show_end(&show);

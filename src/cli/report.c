@@ -1,11 +1,8 @@
 /* ward report: a report draft from a study. */
-#include <string.h>
-
 #include "base/file.h"
 #include "base/rand.h"
 #include "care/report.h"
-#include "cli/data.h"
-#include "cli/runtime.h"
+#include "cli/ask.h"
 #include "cli/show.h"
 #include "cli/study.h"
 
@@ -14,9 +11,8 @@
 typedef struct options {
     wd_model_args m;
     wd_study_args s;
-    const char *question, *earlier, *language, *prompt, *out;
-    int64_t max_tokens, seed;
-    double temperature;
+    wd_ask_args a;
+    const char *question, *earlier, *out;
     bool json;
 } options;
 
@@ -27,12 +23,8 @@ static const wd_opt opts[] = {
     WD_STUDY_OPTS(options, s, "12"),
     { "question", 'q', WD_OPT_STR, AT(question), NULL, 0, 0, "the clinical question" },
     { "earlier", 0, WD_OPT_STR, AT(earlier), NULL, 0, 0, "text file with an earlier report" },
-    { "language", 'l', WD_OPT_STR, AT(language), "en", 0, 0, "en or zh" },
-    { "prompt", 0, WD_OPT_STR, AT(prompt), NULL, 0, 0, "prompt template; default: prompts/report.LANGUAGE.txt" },
     { "out", 'o', WD_OPT_STR, AT(out), NULL, 0, 0, "directory for report.json and report.md" },
-    { "max-tokens", 'n', WD_OPT_INT, AT(max_tokens), "2048", 1, 1 << 24, "of the draft" },
-    { "temperature", 't', WD_OPT_NUM, AT(temperature), "0", -1, 100, "0: greedy; -1: the model's" },
-    { "seed", 0, WD_OPT_INT, AT(seed), "0", 0, 0x1p62, "for a temperature above 0" },
+    WD_ASK_OPTS(options, a, "report", "en", "en or zh", "2048"),
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "the JSON on standard output instead of Markdown" },
 };
 /* clang-format on */
@@ -51,34 +43,18 @@ static wd_status write_out(const options *o, const wd_report *r, wd_err *err)
 
 static wd_status make(wd_cli *cli, const options *o, const wd_study *study, wd_runtime *rt, wd_err *err)
 {
-    wd_report_opts ro = { .slices = wd_cli_slices(&o->s),
-                          .prompt_path = o->prompt,
-                          .language = o->language,
-                          .question = o->question,
-                          .max_tokens = (uint32_t)o->max_tokens,
-                          .temperature = o->temperature,
-                          .seed = (uint64_t)o->seed };
-    if (!o->prompt) {
-        const char *name = wd_arena_printf(cli->arena, "prompts/report.%s.txt", o->language);
-        if (!name)
-            return WD_FAIL(err, WD_E_NOMEM, "report: no memory");
-        WD_TRY(wd_data_find(cli, name, &ro.prompt_path, err));
-    }
+    wd_report_opts ro = { .slices = wd_cli_slices(&o->s), .question = o->question };
+    WD_TRY(wd_cli_ask(cli, &o->a, "report", rt, &ro.ask, err));
     wd_buf earlier = { 0 };
     if (o->earlier) {
         WD_TRY(wd_file_read(o->earlier, EARLIER_MAX, &earlier, err));
         ro.earlier = wd_arena_strndup(cli->arena, (const char *)earlier.p, earlier.n);
         wd_buf_wipe(&earlier);
     }
-    wd_digest d;
-    char hex[65];
-    WD_TRY(wd_weights_digest(wd_runtime_weights(rt), &d, err));
-    wd_digest_hex(&d, hex);
-    ro.model_digest = hex;
 
     wd_show show;
     wd_show_begin(&show, true);
-    ro.watch = wd_show_watch(&show);
+    ro.ask.watch = wd_show_watch(&show);
     wd_report r;
     wd_status st = wd_report_make(wd_runtime_engine(rt), study, &ro, cli->arena, &r, err);
     wd_show_end(&show);
@@ -92,8 +68,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     WD_TRY(wd_cli_options(cli, &wd_cmd_report, argc, argv, &o, &rest, err));
     if (!rest.n)
         return WD_FAIL(err, WD_E_USAGE, "report needs a study: a directory, a ZIP file, or files");
-    if (strcmp(o.language, "en") != 0 && strcmp(o.language, "zh") != 0)
-        return WD_FAIL(err, WD_E_USAGE, "--language: \"%s\", expected en or zh", o.language);
+    WD_TRY(wd_cli_language(o.a.language, err));
     wd_study *study;
     WD_TRY(wd_cli_study(cli, rest.v, rest.n, &study, err));
     wd_runtime *rt = NULL;

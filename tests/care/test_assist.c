@@ -191,7 +191,7 @@ static void definitions_are_short_and_name_what_is_required(void **state)
 
 static wd_assist_opts ask_opts(void)
 {
-    return (wd_assist_opts){ .prompt_path = prompt_en, .language = "en", .max_rounds = 2 };
+    return (wd_assist_opts){ .ask = { .prompt_path = prompt_en, .language = "en" }, .max_rounds = 2 };
 }
 
 #define CALL(name, args) "<tool_call>\n{\"name\": \"" name "\", \"arguments\": " args "}\n</tool_call>"
@@ -286,7 +286,7 @@ static void bad_questions_and_failing_engines_are_named(void **state)
     o.max_rounds = 17;
     assert_fails(wd_assist_ask(&e.engine, &records, "?", &o, arena, &r, &err), WD_E_USAGE, "17 rounds");
     o = ask_opts();
-    o.prompt_path = "/nonexistent/p.txt";
+    o.ask.prompt_path = "/nonexistent/p.txt";
     assert_fails(wd_assist_ask(&e.engine, &records, "?", &o, arena, &r, &err), WD_E_NOT_FOUND, "p.txt");
     o = ask_opts();
     e.fail = WD_E_CANCELLED;

@@ -42,8 +42,8 @@ static void write_video(const char *path, uint32_t w, uint32_t h, const uint32_t
 static wd_lesson_opts opts(void)
 {
     wd_lesson_opts o = WD_LESSON_OPTS_DEFAULT;
-    o.prompt_path = prompt_en;
-    o.model_digest = "00";
+    o.ask.prompt_path = prompt_en;
+    o.ask.model_digest = "00";
     return o;
 }
 
@@ -152,11 +152,11 @@ static void the_model_sees_each_card_with_its_number_and_times(void **state)
     assert_non_null(strstr(e.prompt, "\"steps\": [{\"title\": "));
     assert_null(strstr(e.prompt, "{{"));
     assert_true(l.parsed);
-    o.language = "zh";
-    o.prompt_path = prompt_zh;
+    o.ask.language = "zh";
+    o.ask.prompt_path = prompt_zh;
     l = ask(good, &o, &e);
     assert_non_null(strstr(e.prompt, "卡片2（2.9-6.9秒）：[image]"));
-    assert_string_equal(l.language, "zh");
+    assert_string_equal(l.origin.language, "zh");
 }
 
 static void times_come_from_the_cards_and_neighbours_of_one_step_join(void **state)
@@ -227,7 +227,7 @@ static void subtitles_hold_whatever_a_title_says(void **state)
     wd_lesson_card card[2] = { { .start_s = 3599.9996, .end_s = 3661.5 },
                                { .start_s = 3661.5, .end_s = 36000 } };
     const wd_lesson_cards c = { .card = card, .n_card = 2, .codec = "h264" };
-    wd_lesson l = { .language = "en", .raw = "", .model = "m" };
+    wd_lesson l = { .raw = "", .origin = { .language = "en", .model = "m" } };
     assert_true(
         wd_lesson_parse(wd_span_str("{\"steps\": [{\"title\": \"a\\n\\n00:00 --> 00:09\\nb\", \"card\": 1}, "
                                     "{\"title\": \"c\", \"card\": 2}, {\"title\": \"d\", \"card\": 2}]}"),
@@ -246,7 +246,7 @@ static wd_lesson parse(const char *text)
                                       { .start_s = 10, .end_s = 20 },
                                       { .start_s = 20, .end_s = 30 } };
     static const wd_lesson_cards c = { .card = card, .n_card = 3 };
-    wd_lesson l = { .language = "en" };
+    wd_lesson l = { .origin.language = "en" };
     const bool parsed = wd_lesson_parse(wd_span_str(text), &c, arena, &l);
     assert_true(parsed == l.parsed);
     return l;
@@ -365,7 +365,7 @@ static void failures_are_passed_on(void **state)
     char path[760];
     snprintf(path, sizeof path, "%s/bad.txt", dir);
     test_write(dir, "bad.txt", "[system]\nx\n[user]\nno place\n", 27);
-    o.prompt_path = path;
+    o.ask.prompt_path = path;
     assert_fails(wd_lesson_ask(&e.engine, &c, &o, arena, &l, &err), WD_E_INVALID, "has no {{images}}");
     test_write(dir, "bad.txt", "[system]\nx\n[user]\n{{images}} {{what}}\n", 38);
     assert_fails(wd_lesson_ask(&e.engine, &c, &o, arena, &l, &err), WD_E_INVALID, "{{what}}");
@@ -381,7 +381,7 @@ static void no_memory_gives_no_half_draft(void **state)
         wd_buf want = { 0 };
         for (uint64_t n = 0;; n++) { /* 0: none fails */
             wd_arena *a = wd_arena_create(1u << 20, false);
-            wd_lesson l = { .language = "en", .raw = good, .model = "m" };
+            wd_lesson l = { .raw = good, .origin = { .language = "en", .model = "m" } };
             wd_buf got = { 0 };
             wd_err err;
             wd_inject_failure(n);

@@ -346,11 +346,13 @@ static const wd_rehab_measured *leaning(void)
 static wd_rehab phrase(const wd_rehab_measured *m, bool zh, const char *reply, scripted *e)
 {
     const char *const replies[] = { reply };
-    const wd_rehab_opts o = { .prompt_path = zh ? prompt_zh : prompt_en,
-                              .language = zh ? "zh" : "en",
-                              .watch_for = "the left hip",
-                              .max_tokens = 100,
-                              .model_digest = "abc" };
+    const wd_rehab_opts o = {
+        .ask = { .prompt_path = zh ? prompt_zh : prompt_en,
+                 .language = zh ? "zh" : "en",
+                 .max_tokens = 100,
+                 .model_digest = "abc" },
+        .watch_for = "the left hip",
+    };
     wd_rehab r;
     if (reply)
         scripted_init(e, replies, 1);
@@ -472,7 +474,7 @@ static void an_engine_failure_is_passed_on(void **state)
     (void)state;
     static scripted e;
     static const char *const reply[] = { "" };
-    const wd_rehab_opts o = { .prompt_path = prompt_en, .language = "en" };
+    const wd_rehab_opts o = { .ask = { .prompt_path = prompt_en, .language = "en" } };
     wd_rehab r;
     scripted_init(&e, reply, 1);
     e.fail = WD_E_CANCELLED;
@@ -524,7 +526,7 @@ static void nothing_is_lost_when_memory_ends(void **state)
     (void)state;
     static scripted e;
     static const char *const reply[] = { GOOD };
-    const wd_rehab_opts o = { .prompt_path = prompt_en, .language = "en", .max_tokens = 100 };
+    const wd_rehab_opts o = { .ask = { .prompt_path = prompt_en, .language = "en", .max_tokens = 100 } };
     wd_buf whole = { 0 };
     uint64_t n_point = 1, n_failed = 0;
     scripted_init(&e, reply, 1);
@@ -536,7 +538,7 @@ static void nothing_is_lost_when_memory_ends(void **state)
         (void)wd_inject_failure(nth ? nth : (uint64_t)1 << 60); /* the first round counts */
         wd_status st = wd_rehab_phrase(&e.engine, leaning(), &o, a, &r, &err);
         if (!st)
-            memset(r.created, '0', sizeof r.created - 1);
+            memset(r.origin.created, '0', sizeof r.origin.created - 1);
         if (!st)
             st = wd_rehab_text(&r, true, &b, &err);
         const uint64_t passed = wd_inject_failure(0);

@@ -19,12 +19,11 @@ static char prompt_en[600];
 
 static wd_report_opts report_opts(void)
 {
-    return (wd_report_opts){ .slices = { .n_slice = 4, .windows = "lung,mediastinum" },
-                             .prompt_path = prompt_en,
-                             .language = "en",
-                             .question = "cough",
-                             .temperature = 0,
-                             .model_digest = "00" };
+    return (wd_report_opts){
+        .slices = { .n_slice = 4, .windows = "lung,mediastinum" },
+        .ask = { .prompt_path = prompt_en, .language = "en", .model_digest = "00" },
+        .question = "cough",
+    };
 }
 
 static void the_series_is_in_order_and_shows_a_nodule_where_the_truth_says(void **state)

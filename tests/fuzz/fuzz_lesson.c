@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const wd_lesson_cards cards = { .card = card, .n_card = 4, .codec = "h264" };
     wd_arena *a = wd_arena_create(64u << 20, false);
     must(a != NULL);
-    wd_lesson l = { .language = size && data[0] & 1 ? "zh" : "en", .raw = "", .model = "m" };
+    wd_lesson l = { .raw = "", .origin = { .language = size && data[0] & 1 ? "zh" : "en", .model = "m" } };
     wd_buf b = { 0 };
     wd_err err;
     must(wd_lesson_parse(wd_span_of(data, size), &cards, a, &l) == l.parsed && l.parsed == !l.why_not);

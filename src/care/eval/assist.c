@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "care/assist.h"
+#include "care/eval/case.h"
 #include "care/eval/eval.h"
 #include "care/phantom/chart.h"
 #include "text/jsontext.h"
@@ -170,7 +171,7 @@ static json_t *calls_of(const wd_assist *r)
 typedef struct job {
     const wd_eval_run *run;
     const wd_records *records;
-    const char *prompt_path;
+    wd_assist_opts opts;
     wd_arena *arena;
     wd_err *err;
 } job;
@@ -179,15 +180,11 @@ static wd_status run_question(const job *j, const json_t *question, json_t **out
 {
     const json_t *own = json_object_get(question, j->run->language), *truth = own ? own : question;
     json_t *calls = json_object_get(question, "calls");
-    const wd_assist_opts o = { .prompt_path = j->prompt_path,
-                               .language = j->run->language,
-                               .max_tokens = j->run->max_tokens ? j->run->max_tokens : REPLY_TOKENS,
-                               .model_digest = j->run->model_digest,
-                               .watch = { .cancel = j->run->cancel } };
     wd_assist r;
     if (j->run->oracle)
         WD_TRY(tell(j->run->oracle, calls, text_at(truth, "answer"), j->err));
-    WD_TRY(wd_assist_ask(j->run->engine, j->records, text_at(truth, "question"), &o, j->arena, &r, j->err));
+    WD_TRY(wd_assist_ask(j->run->engine, j->records, text_at(truth, "question"), &j->opts, j->arena, &r,
+                         j->err));
     json_t *v = json_pack("{s:s, s:s, s:o, s:s, s:O, s:s, s:b, s:i}", "kind", text_at(question, "kind"),
                           "question", r.question, "calls", calls_of(&r), "answer", r.answer, "true_calls",
                           calls, "true_answer", text_at(truth, "answer"), "answered", r.answered, "rounds",
@@ -246,10 +243,10 @@ static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth,
     json_t *q;
     size_t i;
     const char *chart = wd_arena_printf(a, "%s/chart.json", dir);
-    const char *prompt = wd_arena_printf(a, "%s/assist.%s.txt", r->prompts_dir, r->language);
-    const job j = { r, &records, prompt, a, err };
-    if (!chart || !prompt)
+    job j = { .run = r, .records = &records, .arena = a, .err = err };
+    if (!chart)
         return no_memory(err);
+    WD_TRY(wd_eval__ask(r, "assist", REPLY_TOKENS, a, &j.opts.ask, err));
     WD_TRY(check_truth(dir, r->language, questions, err));
     WD_TRY(wd_records_open_chart(chart, &co, a, &records, err));
     json_t *list = json_array();

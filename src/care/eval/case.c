@@ -1,4 +1,4 @@
-/* What the suites about CT series share. */
+/* What the suites share. */
 #include "care/eval/case.h"
 
 #include "base/file.h"
@@ -13,6 +13,18 @@ wd_status wd_eval__make_ct(const char *dir, uint64_t seed, wd_err *err)
     const wd_status st = wd_ct_write(ct, dir, err);
     wd_ct_destroy(ct);
     return st;
+}
+
+wd_status wd_eval__ask(const wd_eval_run *r, const char *story, uint32_t max_tokens, wd_arena *a,
+                       wd_ask_opts *out, wd_err *err)
+{
+    *out = (wd_ask_opts){ .prompt_path = wd_arena_printf(a, "%s/%s.%s.txt", r->prompts_dir, story,
+                                                         r->language),
+                          .language = r->language,
+                          .max_tokens = r->max_tokens ? r->max_tokens : max_tokens,
+                          .model_digest = r->model_digest,
+                          .watch = { .cancel = r->cancel } };
+    return out->prompt_path ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "evaluation: no memory");
 }
 
 static void close_study(void *arg)

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "care/eval/case.h"
 #include "care/eval/eval.h"
 #include "care/lesson.h"
 #include "care/phantom/lesson.h"
@@ -250,13 +251,9 @@ static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth,
 {
     wd_lesson_opts o = WD_LESSON_OPTS_DEFAULT;
     const char *video, *title, *where = wd_path_join(a, dir, "truth.json");
-    o.prompt_path = wd_arena_printf(a, "%s/lesson.%s.txt", r->prompts_dir, r->language);
-    o.language = r->language;
-    o.max_tokens = r->max_tokens ? r->max_tokens : MAX_TOKENS;
-    o.model_digest = r->model_digest;
-    o.watch.cancel = r->cancel;
-    if (!where || !o.prompt_path)
+    if (!where)
         return no_memory(err);
+    WD_TRY(wd_eval__ask(r, "lesson", MAX_TOKENS, a, &o.ask, err));
     WD_TRY(find_video(dir, a, &video, err));
     WD_TRY(wd_json_str(truth, where, "title", &title, err));
     wd_lesson_cards cards;

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "care/eval/case.h"
 #include "care/eval/eval.h"
 #include "care/phantom/exercise.h"
 #include "care/phantom/exercise_words.h"
@@ -276,16 +277,12 @@ static wd_status run(const wd_eval_run *r, const char *dir, const json_t *truth,
                      wd_err *err)
 {
     const char *where = wd_path_join(a, dir, "truth.json");
-    const wd_rehab_opts o = { .prompt_path = wd_arena_printf(a, "%s/rehab.%s.txt", r->prompts_dir,
-                                                             r->language),
-                              .language = r->language,
-                              .max_tokens = r->max_tokens ? r->max_tokens : MAX_TOKENS,
-                              .model_digest = r->model_digest,
-                              .watch = { .cancel = r->cancel } };
+    wd_rehab_opts o = { 0 };
     wd_rehab_measure_opts mo = { .view = WD_VIEW_AUTO, .min_confidence = 0.3 };
     json_t *reps, *faults = NULL;
-    if (!where || !o.prompt_path)
+    if (!where)
         return no_memory(err);
+    WD_TRY(wd_eval__ask(r, "rehab", MAX_TOKENS, a, &o.ask, err));
     WD_TRY(read_kind(truth, where, &mo.kind, err));
     WD_TRY(wd_json_arr(truth, where, "repetitions", &reps, err));
     if (!reps)

@@ -353,12 +353,12 @@ static json_t *result_json(const reading *r, const wd_claim *truth, size_t n_tru
     const wd_report *rep = r->report;
     return json_pack(
         "{s:s, s:b, s:s?, s:b, s:b, s:o, s:o, s:o, s:o, s:I, s:O, s:O, s:o, s:I, s:I}", "reply", rep->raw,
-        "parsed", rep->parsed, "why_not", rep->why_not, "schema_valid", is_json_reply(rep), "cut", rep->cut,
-        "truth", claims_json(truth, n_truth), "said", claims_json(r->said, r->n_said), "impression",
-        strings(rep->impression, rep->n_impression), "impression_first",
+        "parsed", rep->parsed, "why_not", rep->why_not, "schema_valid", is_json_reply(rep), "cut",
+        rep->origin.cut, "truth", claims_json(truth, n_truth), "said", claims_json(r->said, r->n_said),
+        "impression", strings(rep->impression, rep->n_impression), "impression_first",
         judge_impression(rep, case_truth, language), "positive_sentences", (json_int_t)r->n_positive,
         "unsupported", r->unsupported, "contradictions", r->contradictions, "template", template_of(rep),
-        "prompt_tokens", (json_int_t)rep->n_prompt, "reply_tokens", (json_int_t)rep->n_reply);
+        "prompt_tokens", (json_int_t)rep->origin.n_prompt, "reply_tokens", (json_int_t)rep->origin.n_reply);
 }
 
 static wd_status make_report(const wd_eval_run *r, const char *dir, const json_t *truth, wd_arena *a,
@@ -366,18 +366,10 @@ static wd_status make_report(const wd_eval_run *r, const char *dir, const json_t
 {
     wd_study *study;
     WD_TRY(wd_eval__study(dir, r->cancel, a, &study, err));
-    const wd_report_opts o = {
-        .slices = { .n_slice = r->n_slice, .windows = r->windows, .cancel = r->cancel },
-        .prompt_path = wd_arena_printf(a, "%s/report.%s.txt", r->prompts_dir, r->language),
-        .language = r->language,
-        .question = json_string_value(json_object_get(truth, "question")),
-        .earlier = json_string_value(json_object_get(truth, "earlier")),
-        .max_tokens = r->max_tokens ? r->max_tokens : REPLY_TOKENS_MAX,
-        .model_digest = r->model_digest,
-        .watch = { .cancel = r->cancel },
-    };
-    if (!o.prompt_path)
-        return no_memory(err);
+    wd_report_opts o = { .slices = { .n_slice = r->n_slice, .windows = r->windows, .cancel = r->cancel },
+                         .question = json_string_value(json_object_get(truth, "question")),
+                         .earlier = json_string_value(json_object_get(truth, "earlier")) };
+    WD_TRY(wd_eval__ask(r, "report", REPLY_TOKENS_MAX, a, &o.ask, err));
     return wd_report_make(r->engine, study, &o, a, out, err);
 }
 

@@ -36,7 +36,7 @@ static json_t *run_case(size_t i, const char *language, const char *reply, edit_
     char *text = json_dumps(report, JSON_COMPACT);
     json_decref(report);
     wd_arena *a = wd_arena_create((size_t)1 << 28, false);
-    wd_report r = { .shown = &shown, .language = language, .raw = reply ? reply : text };
+    wd_report r = { .shown = &shown, .origin.language = language, .raw = reply ? reply : text };
     (void)wd_report_parse(wd_span_str(r.raw), &shown, a, &r);
     json_t *out = NULL;
     assert_ok(wd_eval__judge_report(&r, truth[i], "truth.json", language, a, &out, &err));
