@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "care/rehab_rules.h"
-#include "cli/demo.h"
+#include "cli/demo/demo.h"
 #include "cli/html.h"
 
 #define HOSTILE "<script>alert('1')</script> & \"quoted\""

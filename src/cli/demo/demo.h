@@ -1,6 +1,6 @@
 /* What the parts of `ward demo` share: one object with all that was found out, and the pictures that go with it. */
-#ifndef WD_CLI_DEMO_H
-#define WD_CLI_DEMO_H
+#ifndef WD_CLI_DEMO_DEMO_H
+#define WD_CLI_DEMO_DEMO_H
 
 #include "care/slices.h"
 #include "cli/cli.h"

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "cli/demo.h"
+#include "cli/demo/demo.h"
 
 #define COLUMNS 64
 

@@ -2,7 +2,7 @@
  *
  * Each section is one case of an evaluation suite: made, run and compared by care/eval, so that what is shown here is
  * what `ward eval` measures. demo_judge.c says what agrees, demo_page.c and demo_text.c show it. */
-#include "cli/demo.h"
+#include "cli/demo/demo.h"
 
 #include <math.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 
 #include "care/eval/eval.h"
 #include "care/rehab_rules.h"
-#include "cli/demo.h"
+#include "cli/demo/demo.h"
 
 const char *wd_demo_section_name(wd_demo_section s)
 {
