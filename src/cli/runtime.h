@@ -28,7 +28,7 @@ typedef struct wd_model_args {
     WD_MODEL_OPT_(T, m, "lora", 0, WD_OPT_LIST, lora, NULL, 0, 0, "PEFT adapter DIR[=scale]"),                         \
     WD_MODEL_OPT_(T, m, "context", 0, WD_OPT_INT, context, "0", 0, 1 << 24, "most tokens in all; 0: the model's"),     \
     WD_MODEL_OPT_(T, m, "threads", 0, WD_OPT_INT, threads, "0", 0, 1024, "threads; 0: one per core"),                  \
-    WD_MODEL_OPT_(T, m, "isa", 0, WD_OPT_STR, isa, "auto", 0, 0, "ref, avx2, avx512, avx512bf16, amx or auto"),        \
+    WD_MODEL_OPT_(T, m, "isa", 0, WD_OPT_STR, isa, "auto", 0, 0, "ref, avx2, avx512, avx512vnni, avx512bf16, amx or auto"),        \
     WD_MODEL_OPT_(T, m, "precision", 0, WD_OPT_STR, precision, "fast", 0, 0, "fast (bf16 products) or exact (f32)"),   \
     WD_MODEL_OPT_(T, m, "kv", 0, WD_OPT_STR, kv, "auto", 0, 0, "keys and values in f32, bf16 or auto"),                \
     WD_MODEL_OPT_(T, m, "chat-template", 0, WD_OPT_STR, chat_template, "auto", 0, 0,                                   \

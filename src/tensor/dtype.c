@@ -21,14 +21,15 @@ static float float_of(uint32_t u)
 
 size_t wd_dtype_bytes(wd_dtype t)
 {
-    static const size_t bytes[WD_DTYPE_COUNT] = { 4, 2, 2, 1, 4, 8, 1 };
-    assert(t < WD_DTYPE_COUNT);
+    static const size_t bytes[WD_DTYPE_STORED] = { 4, 2, 2, 1, 4, 8, 1 };
+    assert(t < WD_DTYPE_STORED);
     return bytes[t];
 }
 
 const char *wd_dtype_name(wd_dtype t)
 {
-    static const char *const name[WD_DTYPE_COUNT] = { "F32", "F16", "BF16", "F8_E4M3", "I32", "I64", "U8" };
+    static const char *const name[WD_DTYPE_COUNT] = { "F32", "F16", "BF16", "F8_E4M3", "I32",
+                                                      "I64", "U8",  "W8",   "W4" };
     assert(t < WD_DTYPE_COUNT);
     return name[t];
 }

@@ -13,6 +13,10 @@ typedef enum wd_dtype {
     WD_DTYPE_I32,
     WD_DTYPE_I64,
     WD_DTYPE_U8,
+    WD_DTYPE_STORED, /* how many a safetensors file may name */
+    /* Matrices in groups with scales, in the layout of tensor/quant.h; elements have no place of their own. */
+    WD_DTYPE_W8 = WD_DTYPE_STORED,
+    WD_DTYPE_W4,
     WD_DTYPE_COUNT
 } wd_dtype;
 
@@ -20,8 +24,8 @@ typedef uint16_t wd_bf16;
 typedef uint16_t wd_f16;
 typedef uint8_t wd_f8;
 
-size_t wd_dtype_bytes(wd_dtype t);     /* of one element */
-const char *wd_dtype_name(wd_dtype t); /* as safetensors spells it: "BF16" */
+size_t wd_dtype_bytes(wd_dtype t);     /* of one element; not of W8 and W4 */
+const char *wd_dtype_name(wd_dtype t); /* as safetensors spells it: "BF16"; "W8", "W4" */
 
 float wd_bf16_to_f32(wd_bf16 v);
 wd_bf16 wd_f32_to_bf16(float v); /* round to nearest even; NaN stays a quiet NaN */

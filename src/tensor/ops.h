@@ -10,7 +10,8 @@
  *
  * Precision: with F32 weights everything is f32. With 16-bit and 8-bit weights `linear` may round the
  * activations to bf16 and accumulate in f32 when the ops were created with WD_PRECISION_FAST; with
- * WD_PRECISION_EXACT it multiplies in f32.
+ * WD_PRECISION_EXACT it multiplies in f32. With W8 and W4 weights FAST rounds each group of activations to 8 bits with a
+ * scale of its own, and the result is the same on every instruction set, bit for bit.
  */
 #ifndef WD_TENSOR_OPS_H
 #define WD_TENSOR_OPS_H
@@ -30,9 +31,9 @@ typedef enum wd_act { WD_ACT_NONE, WD_ACT_SILU, WD_ACT_GELU_TANH, WD_ACT_GELU_ER
 
 /* y = act(x Wᵀ + b) (+ residual) */
 typedef struct wd_linear {
-    wd_tensor w; /* [n_out][n_in], or [n_in][n_out] when in_out; F32, F16, BF16 or F8_E4M3 */
+    wd_tensor w; /* [n_out][n_in], or [n_in][n_out] when in_out; F32, F16, BF16, F8_E4M3, W8 or W4 */
     wd_tensor b; /* [n_out], F32, F16 or BF16; data NULL: none */
-    bool in_out; /* the published orientation of fused experts: y = x W */
+    bool in_out; /* the published orientation of fused experts: y = x W; not of W8 and W4 */
 } wd_linear;
 
 typedef struct wd_linear_args {
@@ -73,7 +74,7 @@ typedef struct wd_ops {
 
     void (*linear)(void *self, const wd_linear_args *a);
 
-    /* y[n][n_col] = rows `ids` of the table [n_row][n_col] (F32, F16, BF16, F8), as f32. ids[i] < n_row. */
+    /* y[n][n_col] = rows `ids` of the table [n_row][n_col] (F32, F16, BF16, F8, W8, W4), as f32. ids[i] < n_row. */
     void (*embed)(void *self, float *y, const wd_tensor *table, const uint32_t *ids, size_t n);
 
     /* Over each of n rows of dim values; y may be x. w (and b) [dim] as stored. y_i = x_i / rms(x) * w. */
@@ -108,11 +109,12 @@ typedef enum wd_precision { WD_PRECISION_FAST, WD_PRECISION_EXACT } wd_precision
 #define WD_ISA_AVX2 1u   /* AVX2, FMA and F16C */
 #define WD_ISA_AVX512 2u /* AVX-512 F, BW, DQ, VL */
 #define WD_ISA_AVX512_BF16 4u
-#define WD_ISA_AMX 8u /* AMX tile and bf16, with Linux's permission */
+#define WD_ISA_AMX 8u /* AMX tile, bf16 and int8, with Linux's permission */
+#define WD_ISA_AVX512_VNNI 16u
 
 /* What this CPU and operating system allow, found once. */
 uint32_t wd_isa_detect(void);
-/* "ref", "avx2", "avx512", "avx512bf16", "amx": everything up to that level; "auto" or NULL: all.
+/* "ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx": everything up to that level; "auto" or NULL: all.
  * WD_E_USAGE for another word, WD_E_UNSUPPORTED for a level this machine lacks. */
 WD_MUST_CHECK wd_status wd_isa_parse(const char *word, uint32_t *isa, wd_err *err);
 const char *wd_isa_name(uint32_t isa); /* the highest level, as above */

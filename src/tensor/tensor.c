@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "tensor/quant.h"
+
 #define SCALE_BLOCK 128
 
 size_t wd_tensor_count(const wd_tensor *t)
@@ -18,7 +20,12 @@ size_t wd_tensor_count(const wd_tensor *t)
 
 size_t wd_tensor_bytes(const wd_tensor *t)
 {
-    return wd_tensor_count(t) * wd_dtype_bytes(t->dtype);
+    if (!wd_quant_is(t->dtype))
+        return wd_tensor_count(t) * wd_dtype_bytes(t->dtype);
+    if (!t->data)
+        return 0;
+    const wd_quant_sizes s = wd_quant_size(t->dtype, t->dim[t->n_dim - 2], t->dim[t->n_dim - 1], t->group);
+    return (t->n_dim > 2 ? t->dim[0] : 1) * (s.data + s.scale + s.zero);
 }
 
 static size_t blocks(size_t n)
@@ -35,9 +42,26 @@ static size_t scale_bytes_at(const wd_tensor *t)
     return n * wd_dtype_bytes(t->scale_dtype);
 }
 
+static wd_tensor quantised_at(const wd_tensor *t, size_t i)
+{
+    assert(t->n_dim == 3);
+    const wd_quant_sizes s = wd_quant_size(t->dtype, t->dim[1], t->dim[2], t->group);
+    wd_tensor sub = *t;
+    sub.n_dim = 2;
+    sub.dim[0] = t->dim[1];
+    sub.dim[1] = t->dim[2];
+    sub.dim[2] = 0;
+    sub.data = (const uint8_t *)t->data + i * s.data;
+    sub.scale = (const uint8_t *)t->scale + i * s.scale;
+    sub.zero = t->zero ? (const uint8_t *)t->zero + i * s.zero : NULL;
+    return sub;
+}
+
 wd_tensor wd_tensor_at(const wd_tensor *t, size_t i)
 {
     assert(t->data && t->n_dim >= 2 && i < t->dim[0]);
+    if (wd_quant_is(t->dtype))
+        return quantised_at(t, i);
     wd_tensor sub = *t;
     sub.n_dim--;
     memmove(sub.dim, t->dim + 1, sub.n_dim * sizeof sub.dim[0]);
@@ -80,6 +104,8 @@ static float element(const void *data, wd_dtype dtype, size_t i)
         return (float)i64;
     case WD_DTYPE_U8:
         return (float)*p;
+    case WD_DTYPE_W8:
+    case WD_DTYPE_W4:
     case WD_DTYPE_COUNT:
         break;
     }
@@ -90,6 +116,14 @@ static float element(const void *data, wd_dtype dtype, size_t i)
 float wd_tensor_get(const wd_tensor *t, size_t i)
 {
     assert(i < wd_tensor_count(t));
+    if (wd_quant_is(t->dtype)) {
+        float eight[8];
+        const size_t cells = t->dim[t->n_dim - 2] * t->dim[t->n_dim - 1];
+        const wd_tensor m = t->n_dim > 2 ? quantised_at(t, i / cells) : *t;
+        const size_t row = i % cells / m.dim[1], col = i % m.dim[1];
+        wd_quant_get(&m, row, col / 8 * 8, 8, eight);
+        return eight[col % 8];
+    }
     const float v = element(t->data, t->dtype, i);
     if (!t->scale)
         return v;

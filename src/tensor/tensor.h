@@ -15,11 +15,15 @@ typedef struct wd_tensor {
      * [..][ceil(dim[n-2] / 128)][ceil(dim[n-1] / 128)], F32 or BF16; NULL otherwise. */
     const void *scale;
     wd_dtype scale_dtype;
+    /* W8 and W4 only, see tensor/quant.h; then scale is the groups', F16. */
+    const void *zero;
+    uint32_t group;
 } wd_tensor;
 
 size_t wd_tensor_count(const wd_tensor *t); /* elements; 0 when absent */
 size_t wd_tensor_bytes(const wd_tensor *t);
-/* The i-th sub-tensor along dimension 0 (an expert, a row); i < dim[0], n_dim >= 2. Scales follow. */
+/* The i-th sub-tensor along dimension 0 (an expert, a row; of W8 and W4 no row); i < dim[0], n_dim >= 2. Scales
+ * follow. */
 wd_tensor wd_tensor_at(const wd_tensor *t, size_t i);
 /* Element i of the flattened tensor as f32, block scale applied. Slow: for tests and small vectors. */
 float wd_tensor_get(const wd_tensor *t, size_t i);

@@ -17,7 +17,7 @@
 static wd_status parse_dtype(const char *text, const char *where, const char *name, wd_dtype *out,
                              wd_err *err)
 {
-    for (int i = 0; i < WD_DTYPE_COUNT; i++)
+    for (int i = 0; i < WD_DTYPE_STORED; i++)
         if (!strcmp(text, wd_dtype_name((wd_dtype)i))) {
             *out = (wd_dtype)i;
             return WD_OK;

@@ -10,7 +10,7 @@
 
 #define N_GREEDY 64
 
-const char *const golden_isa[] = { "ref", "avx2", "avx512", "avx512bf16", "amx", NULL };
+const char *const golden_isa[] = { "ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", NULL };
 
 bool golden_has_isa(const char *isa)
 {

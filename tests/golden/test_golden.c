@@ -137,6 +137,7 @@ int main(int argc, char **argv)
         { "stages_equal_the_reference_on_ref", check_level, NULL, NULL, (void *)"ref" },
         { "stages_equal_the_reference_on_avx2", check_level, NULL, NULL, (void *)"avx2" },
         { "stages_equal_the_reference_on_avx512", check_level, NULL, NULL, (void *)"avx512" },
+        { "stages_equal_the_reference_on_avx512vnni", check_level, NULL, NULL, (void *)"avx512vnni" },
         { "stages_equal_the_reference_on_avx512bf16", check_level, NULL, NULL, (void *)"avx512bf16" },
         { "stages_equal_the_reference_on_amx", check_level, NULL, NULL, (void *)"amx" },
     };

@@ -1,4 +1,4 @@
-/* AMX tiles in C, by the Intel SDM (volume 2: LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TDPBF16PS). Whatever would
+/* AMX tiles in C, by the Intel SDM (volume 2: LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TDPBF16PS, TDPBSUD). Whatever would
  * raise #UD or #GP on a machine stops the test. */
 #ifndef WD_TESTS_TENSOR_AMX_EMULATED_H
 #define WD_TESTS_TENSOR_AMX_EMULATED_H
@@ -13,8 +13,9 @@ void amx_zero(int tile);
 void amx_load(int tile, const void *base, size_t stride);
 void amx_store(int tile, void *base, size_t stride);
 void amx_dpbf16ps(int c, int a, int b);
+void amx_dpbsud(int c, int a, int b);
 
-/* The slots of cpu/amx/matmul.c, compiled onto the functions above. Needs AVX-512. */
+/* The slots of cpu/amx, compiled onto the functions above. Needs AVX-512 with VNNI. */
 void wd_kern_init_amx_emulated(wd_kern *k);
 
 #endif

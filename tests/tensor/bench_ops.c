@@ -197,7 +197,7 @@ static double read_all(const bench *b, wd_pool *pool, clockid_t clock)
 
 void bench_ops(const char *filter)
 {
-    static const char *const levels[] = { "avx2", "avx512", "avx512bf16", "amx" };
+    static const char *const levels[] = { "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" };
     bench b = { .filter = filter };
     wd_pool *pool;
     if (wd_pool_create(0, &pool, NULL))

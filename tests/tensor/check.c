@@ -167,6 +167,7 @@ unsigned wd_check_level(const char *isa, const wd_kern *ref, const wd_kern *belo
         wd_check c = { .ref = ref, .dut = dut, .below = below, .isa = isa, .filter = filter, .low = low };
         c.bench = bench && low; /* a masked access that reaches into a guard page is slow */
         check_matmul(&c);
+        check_quant(&c);
         check_convert(&c);
         check_rows(&c);
         *n_check += c.n_check;

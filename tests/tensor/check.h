@@ -71,6 +71,7 @@ unsigned wd_check_level(const char *isa, const wd_kern *ref, const wd_kern *belo
 
 /* The registrations. */
 void check_matmul(wd_check *c);
+void check_quant(wd_check *c);
 void check_convert(wd_check *c);
 void check_rows(wd_check *c);
 

@@ -8,7 +8,7 @@
 
 int main(int argc, char **argv)
 {
-    static const char *const levels[] = { "ref", "avx2", "avx512", "avx512bf16", "amx" };
+    static const char *const levels[] = { "ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" };
     const bool bench = argc > 1 && !strcmp(argv[1], "--bench");
     const char *filter = argc > 1 + bench ? argv[1 + bench] : NULL;
     wd_kern spec, ref, before, dut;

@@ -107,12 +107,30 @@ void amx_dpbf16ps(int c, int a, int b)
     }
 }
 
+/* Signed bytes of a times unsigned bytes of b, four at a time, onto whole numbers of 32 bits. */
+void amx_dpbsud(int c, int a, int b)
+{
+    need(c != a && c != b && a != b, "TDPBSUD with one tile twice");
+    need(tile[c].rows > 0 && tile[c].rows == tile[a].rows && tile[c].row_bytes == tile[b].row_bytes &&
+             tile[b].rows == tile[a].row_bytes / 4,
+         "TDPBSUD of shapes that do not fit");
+    for (size_t m = 0; m < tile[c].rows; m++) {
+        for (size_t n = 0; n < tile[c].row_bytes / 4; n++) {
+            uint32_t sum;
+            memcpy(&sum, &tile[c].bytes[m][4 * n], sizeof sum);
+            for (size_t k = 0; k < 4 * tile[b].rows; k++)
+                sum += (uint32_t)((int8_t)tile[a].bytes[m][k] * tile[b].bytes[k / 4][4 * n + k % 4]);
+            memcpy(&tile[c].bytes[m][4 * n], &sum, sizeof sum);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
-    const uint32_t need_isa = WD_ISA_AVX2 | WD_ISA_AVX512;
+    const uint32_t need_isa = WD_ISA_AVX2 | WD_ISA_AVX512 | WD_ISA_AVX512_VNNI;
     unsigned n_check = 0;
     if ((wd_isa_detect() & need_isa) != need_isa) {
-        puts("SKIPPED: packing needs AVX-512");
+        puts("SKIPPED: needs AVX-512 with VNNI");
         return 77;
     }
     wd_kern ref, before, dut;

@@ -58,6 +58,59 @@ PRODUCT(mul_f16, F32, F16, false)
 PRODUCT(mul_bf16, F32, BF16, false)
 PRODUCT(mul_bf16_bf16, BF16, BF16, false)
 
+static void quantise(int8_t *q, wd_qgroup *xg, const float *x, size_t n_in, size_t group)
+{
+    for (size_t k = 0; k < n_in; k++) {
+        const size_t first = k / group * group;
+        wd_qgroup *g = &xg[k / group];
+        float top = 0;
+        bool finite = true;
+        for (size_t i = first; i < first + group; i++) {
+            finite = finite && isfinite(x[i]);
+            top = fmaxf(top, fabsf(x[i]));
+        }
+        const bool some = finite && top >= 0x1p-100f;
+        const float times = 127 / top, product_of = x[k] * times;
+        q[k] = some ? (int8_t)lrintl(product_of) : 0;
+        if (k == first)
+            *g = (wd_qgroup){ .scale = !finite ? NAN : some ? top / 127 : 0 };
+        g->shift += q[k];
+        if (k + 1 == first + group) {
+            g->sum = g->scale * (float)g->shift;
+            g->shift *= -128;
+        }
+    }
+}
+
+static void quant_product(const wd_mmq *m, bool fours)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        for (size_t o = 0; o < m->n_out; o++) {
+            ld sum = 0;
+            for (size_t k = 0; k < m->n_in; k++) {
+                const size_t per = fours ? 8 : 4, n_group = m->n_in / m->group;
+                const size_t place = ((o / 16 * (m->n_in / per) + k / per) * 16 + o % 16) * 4 + k % 4;
+                const size_t group = (o / 16 * n_group + k / m->group) * 16 + o % 16;
+                const ld u = fours ? m->w[place] >> (k % 8 < 4 ? 0 : 4) & 0xF : m->w[place];
+                const ld zero = fours ? (ld)m->zero[group] / 16 : 128;
+                sum += at(F16, m->scale, group) * (u - zero) * m->xg[i * n_group + k / m->group].scale *
+                       m->x[i * m->n_in + k];
+            }
+            m->y[i * m->y_stride + o] = (float)sum;
+        }
+    }
+}
+
+static void dot_w8(const wd_mmq *m)
+{
+    quant_product(m, false);
+}
+
+static void dot_w4(const wd_mmq *m)
+{
+    quant_product(m, true);
+}
+
 static void bf16_to_f32(float *y, const void *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -226,6 +279,9 @@ void wd_kern_init_spec(wd_kern *k)
                     .dot_bf16 = dot_bf16,
                     .dot_bf16_bf16 = dot_bf16_bf16,
                     .dot_pack = dot_pack,
+                    .quantise = quantise,
+                    .dot_w8 = dot_w8,
+                    .dot_w4 = dot_w4,
                     .mul_f32 = mul_f32,
                     .mul_f16 = mul_f16,
                     .mul_bf16 = mul_bf16,

@@ -9,8 +9,9 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "tensor/ops.h"
+#include "tensor/quant.h"
 
-static const char *const levels[] = { "ref", "avx2", "avx512", "avx512bf16", "amx" };
+static const char *const levels[] = { "ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" };
 
 typedef void (*ops_fn)(wd_ops *ops, wd_ops *two_threads, bool fast);
 
@@ -239,6 +240,109 @@ static void linear_is_right_for_every_type_orientation_and_shape(void **state)
 {
     (void)state;
     for_each_level(linear_level);
+}
+
+/* What a group of activations becomes, by the words of kern.h. */
+static void rounded_to_8_bits(const float *x, size_t n_in, size_t group, double *to)
+{
+    for (size_t k0 = 0; k0 < n_in; k0 += group) {
+        float a = 0;
+        for (size_t k = k0; k < k0 + group; k++)
+            a = fmaxf(a, fabsf(x[k]));
+        for (size_t k = k0; k < k0 + group; k++)
+            to[k] = a > 0 ? rint((double)(x[k] * (127 / a))) * (double)(a / 127) : 0;
+    }
+}
+
+/* W8 and W4 against their own values: exactly as f32 weights when EXACT, with activations in 8 bits when FAST; the same
+ * bits on every level then, and on any number of threads, alone and together. */
+static void quantised_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    static const struct {
+        size_t n, n_out, n_in;
+        uint32_t group;
+    } sizes[] = {
+        { 1, 1, 32, 32 }, { 3, 130, 256, 64 }, { 50, 67, 96, 32 }, { 5, 200, 384, 128 }, { 2, 48, 4224, 32 }
+    };
+    static float first_level[2][50 * 67];
+    wd_rand r;
+    wd_rand_init(&r, 12);
+    for (size_t c = 0; c < 2 * WD_COUNT(sizes); c++) {
+        const size_t s = c / 2, n = sizes[s].n, n_out = sizes[s].n_out, n_in = sizes[s].n_in;
+        const wd_dtype dtype = c % 2 ? WD_DTYPE_W4 : WD_DTYPE_W8;
+        void *block = wd_calloc(wd_quant_bytes(dtype, n_out, n_in, sizes[s].group) + 64, 1);
+        const wd_quant q = wd_quant_over(dtype, n_out, n_in, sizes[s].group,
+                                         (uint8_t *)block + (64 - (uintptr_t)block % 64));
+        float *x = random_floats(&r, n * (n_in + 3), 1), *residual = random_floats(&r, n * (n_out + s), 1);
+        float *row = random_floats(&r, n_in, 1), *y = WD_ALLOC_N(float, n *(n_out + s));
+        double *want = WD_ALLOC_N(double, n *n_out), *rounded = WD_ALLOC_N(double, n_in);
+        float *got = WD_ALLOC_N(float, n *n_out), *other = WD_ALLOC_N(float, n *n_out);
+        for (size_t o = 0; o < n_out; o++) {
+            for (size_t k = 0; k < n_in; k++)
+                row[k] = (float)(wd_rand_normal(&r) / sqrt((double)n_in));
+            assert_ok(wd_quant_row(&q, o, row, &err));
+        }
+        owned b = random_tensor(&r, WD_DTYPE_BF16, 1, n_out, false);
+        const wd_linear lin = { .w = wd_quant_tensor(&q), .b = b.t };
+        wd_linear_args a = { .y = y,
+                             .x = x,
+                             .residual = c % 3 ? residual : NULL,
+                             .n = n,
+                             .x_stride = n_in + 3,
+                             .y_stride = n_out + s,
+                             .lin = &lin,
+                             .act = s == 2 ? WD_ACT_NONE : (wd_act)(c % 4) };
+        for (size_t i = 0; i < n; i++) {
+            const float *xi = x + i * a.x_stride;
+            for (size_t k = 0; k < n_in; k++)
+                rounded[k] = xi[k];
+            if (fast)
+                rounded_to_8_bits(xi, n_in, sizes[s].group, rounded);
+            for (size_t o = 0; o < n_out; o++) {
+                double sum = wd_tensor_get(&b.t, o);
+                for (size_t k = 0; k < n_in; k++)
+                    sum += rounded[k] * wd_tensor_get(&lin.w, o * n_in + k);
+                want[i * n_out + o] = act_of(a.act, sum) + (a.residual ? residual[i * a.y_stride + o] : 0);
+            }
+        }
+        ops->linear(ops->self, &a);
+        pack(got, y, n, n_out, a.y_stride);
+        close_to("a quantised layer", ops, want, got, n * n_out, 3e-6);
+        two->linear(two->self, &a);
+        pack(other, y, n, n_out, a.y_stride);
+        same_bits("a quantised layer on two threads", two, got, other, n * n_out);
+        wd_linear_args one = a;
+        one.n = 1;
+        for (size_t i = 0; i < n; i++) {
+            one.x = x + i * a.x_stride;
+            one.y = y + i * a.y_stride;
+            one.residual = a.residual ? residual + i * a.y_stride : NULL;
+            two->linear(two->self, &one);
+        }
+        pack(other, y, n, n_out, a.y_stride);
+        same_bits("a quantised layer row by row", two, got, other, n * n_out);
+        if (fast && s == 2) { /* nothing but the product and the bias */
+            if (strcmp(ops->name, "cpu/ref") == 0)
+                memcpy(first_level[c % 2], got, n * n_out * sizeof *got);
+            same_bits("a quantised layer and the reference's", ops, first_level[c % 2], got, n * n_out);
+        }
+        wd_free(block);
+        wd_free(x);
+        wd_free(residual);
+        wd_free(row);
+        wd_free(y);
+        wd_free(want);
+        wd_free(rounded);
+        wd_free(got);
+        wd_free(other);
+        release(&b);
+    }
+}
+
+static void quantised_layers_are_right_and_the_same_on_every_level(void **state)
+{
+    (void)state;
+    for_each_level(quantised_level);
 }
 
 /* ---- attention ---------------------------------------------------------------------------------------------- */
@@ -616,6 +720,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_right_for_every_type_orientation_and_shape),
+        cmocka_unit_test(quantised_layers_are_right_and_the_same_on_every_level),
         cmocka_unit_test(paged_attention_is_causal_and_the_same_in_prefill_and_decode),
         cmocka_unit_test(full_attention_stays_within_segments),
         cmocka_unit_test(norms_take_weights_of_any_type),

@@ -40,8 +40,9 @@ typedef struct wd_cpu {
     char name[24];
     wd_kern k;
     wd_pool *pool;
+    bool exact;              /* WD_PRECISION_EXACT */
     bool bf16_x;             /* linear rounds activations to bf16 for BF16 and FP8 weights */
-    wd_bf16 *x;              /* [WD_CPU_X_BYTES] */
+    wd_bf16 *x;              /* [WD_CPU_X_BYTES], or quantised activations */
     float *vec_w, *vec_b;    /* [WD_CPU_VEC_MAX] norm weights as f32 */
     wd_cpu_scratch *scratch; /* [wd_pool_size(pool)] */
 } wd_cpu;

@@ -40,17 +40,21 @@ static uint32_t detect(void)
     const uint64_t saved = saved_state();
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (saved & XCR0_SSE_AVX) != XCR0_SSE_AVX)
         return 0;
-    const uint32_t b7 = b, d7 = d;
+    const uint32_t b7 = b, c7 = c, d7 = d;
     if (has(c1, 28) && has(c1, 12) && has(c1, 29) && has(b7, 5)) /* AVX, FMA, F16C, AVX2 */
         isa |= WD_ISA_AVX2;
     const bool f_bw_dq_vl = has(b7, 16) && has(b7, 30) && has(b7, 17) && has(b7, 31);
     if (!(isa & WD_ISA_AVX2) || !f_bw_dq_vl || (saved & XCR0_AVX512) != XCR0_AVX512)
         return isa;
     isa |= WD_ISA_AVX512;
+    if (!has(c7, 11))
+        return isa;
+    isa |= WD_ISA_AVX512_VNNI;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !has(a, 5))
         return isa;
     isa |= WD_ISA_AVX512_BF16;
-    if (has(d7, 22) && has(d7, 24) && (saved & XCR0_AMX) == XCR0_AMX && /* AMX-BF16, AMX-TILE */
+    if (has(d7, 22) && has(d7, 24) && has(d7, 25) && /* AMX-BF16, AMX-TILE, AMX-INT8 */
+        (saved & XCR0_AMX) == XCR0_AMX &&
         syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0)
         isa |= WD_ISA_AMX;
     return isa;
@@ -82,8 +86,9 @@ static const struct {
     { "ref", 0 },
     { "avx2", WD_ISA_AVX2 },
     { "avx512", WD_ISA_AVX2 | WD_ISA_AVX512 },
-    { "avx512bf16", WD_ISA_AVX2 | WD_ISA_AVX512 | WD_ISA_AVX512_BF16 },
-    { "amx", WD_ISA_AVX2 | WD_ISA_AVX512 | WD_ISA_AVX512_BF16 | WD_ISA_AMX },
+    { "avx512vnni", WD_ISA_AVX2 | WD_ISA_AVX512 | WD_ISA_AVX512_VNNI },
+    { "avx512bf16", WD_ISA_AVX2 | WD_ISA_AVX512 | WD_ISA_AVX512_VNNI | WD_ISA_AVX512_BF16 },
+    { "amx", WD_ISA_AVX2 | WD_ISA_AVX512 | WD_ISA_AVX512_VNNI | WD_ISA_AVX512_BF16 | WD_ISA_AMX },
 };
 
 wd_status wd_isa_parse(const char *word, uint32_t *isa, wd_err *err)
@@ -102,7 +107,8 @@ wd_status wd_isa_parse(const char *word, uint32_t *isa, wd_err *err)
         *isa = levels[i].isa;
         return WD_OK;
     }
-    return WD_FAIL(err, WD_E_USAGE, "--isa %.40s: expected auto, ref, avx2, avx512, avx512bf16 or amx", word);
+    return WD_FAIL(err, WD_E_USAGE,
+                   "--isa %.40s: expected auto, ref, avx2, avx512, avx512vnni, avx512bf16 or amx", word);
 }
 
 const char *wd_isa_name(uint32_t isa)

@@ -13,6 +13,8 @@ void wd_kern_init(wd_kern *k, uint32_t isa)
         wd_kern_init_avx2(k);
     if (isa & WD_ISA_AVX512)
         wd_kern_init_avx512(k);
+    if (isa & WD_ISA_AVX512_VNNI)
+        wd_kern_init_avx512vnni(k);
     if (isa & WD_ISA_AVX512_BF16)
         wd_kern_init_avx512bf16(k);
     if (isa & WD_ISA_AMX)

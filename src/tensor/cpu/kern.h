@@ -26,6 +26,27 @@ typedef struct wd_mm {
 
 typedef void (*wd_mm_fn)(const wd_mm *m);
 
+/* A group of quantised activations: x[k] is about scale * q[k]. All of it is NaN and 0 where an x is not finite. */
+typedef struct wd_qgroup {
+    float scale;
+    float sum;     /* scale * (sum of q) */
+    int32_t shift; /* -128 * (sum of q) */
+} wd_qgroup;
+
+/* A small product with quantised weights (tensor/quant.h), from the first output of a stripe. */
+typedef struct wd_mmq {
+    float *y;            /* [n][y_stride] */
+    const int8_t *x;     /* [n][n_in] */
+    const wd_qgroup *xg; /* [n][n_in / group] */
+    const uint8_t *w;    /* the stripes that hold outputs 0 .. n_out - 1, whole */
+    const void *scale;   /* theirs */
+    const uint8_t *zero; /* W4: theirs */
+    size_t y_stride;
+    size_t n, n_out, n_in, group; /* n <= 48 */
+} wd_mmq;
+
+typedef void (*wd_mmq_fn)(const wd_mmq *m);
+
 typedef struct wd_kern {
     /* y[i][o] = sum over k of x[i][k] w[o][k], in f32. x is f32, or bf16 in the slot that says so.
      * NMSE against the reference <= 1e-10. */
@@ -38,6 +59,14 @@ typedef struct wd_kern {
     /* y[i][o] (+)= sum over k of x[i][k] w[k][o]. */
     wd_mm_fn mul_f32, mul_f16, mul_bf16;
     wd_mm_fn mul_bf16_bf16; /* may take denormals as zero */
+
+    /* One row in groups: q[k] = x[k] * (127 / a) to nearest even and scale = a / 127, a the largest |x| of the group; all
+     * 0 where a < 2^-100. Bit for bit the reference's, as are the products: for each group in order, with s its scale,
+     *   W8  y = fma(sum of q (u - 128), x.scale * s, y)
+     *   W4  y = fma(sum of q u, x.scale * s, y), then y = fma(-(s * zero / 16), x.sum, y)
+     * from y = 0. The sums are whole numbers below 2^24, so no order matters but that of the groups. */
+    void (*quantise)(int8_t *q, wd_qgroup *xg, const float *x, size_t n_in, size_t group);
+    wd_mmq_fn dot_w8, dot_w4;
 
     /* Rows to and from f32, bit for bit as dtype.h. f8: times scale. */
     void (*bf16_to_f32)(float *y, const void *x, size_t n);
@@ -79,6 +108,7 @@ void wd_kern_init(wd_kern *k, uint32_t isa);
 void wd_kern_init_ref(wd_kern *k);
 void wd_kern_init_avx2(wd_kern *k);
 void wd_kern_init_avx512(wd_kern *k);
+void wd_kern_init_avx512vnni(wd_kern *k);
 void wd_kern_init_avx512bf16(wd_kern *k);
 void wd_kern_init_amx(wd_kern *k);
 

@@ -5,12 +5,16 @@
  * in their stored type and place. Bias, activation and residual are applied to a finished panel.
  *
  * FP8 weights are widened exactly, WD_CPU_F8_OUTS x WD_CPU_F8_K at a time; the sum over a block of inputs is
- * multiplied by the block's scale, and blocks are added in the order of the inputs. */
+ * multiplied by the block's scale, and blocks are added in the order of the inputs.
+ *
+ * W8 and W4 weights meet activations in groups of 8 bits, quantised once for all panels; EXACT widens them as it does
+ * FP8. */
 #include <assert.h>
 #include <string.h>
 
 #include "base/compiler.h"
 #include "tensor/cpu/cpu.h"
+#include "tensor/quant.h"
 
 typedef struct linear_job {
     wd_cpu *c;
@@ -19,9 +23,24 @@ typedef struct linear_job {
     size_t x_stride, x_bytes;
     size_t row0, n; /* the rows of this pass */
     size_t n_out, n_in;
-    bool rounded;  /* x is bf16 */
-    wd_mm_fn kern; /* NULL: FP8 */
+    bool rounded;    /* x is bf16 */
+    wd_mm_fn kern;   /* NULL: one of the next, or FP8 */
+    wd_mmq_fn quant; /* x is quantised, */
+    wd_qgroup *xg;   /* with these scales, n_in / group for each row */
+    bool widened;    /* W8 or W4 as f32 */
 } linear_job;
+
+static void quantise_part(void *arg, unsigned worker, unsigned n_worker)
+{
+    const linear_job *j = arg;
+    const size_t group = j->a->lin->w.group;
+    const float *x = j->a->x + j->row0 * j->a->x_stride;
+    size_t first, last;
+    wd_pool_share(j->n, 1, worker, n_worker, &first, &last);
+    for (size_t i = first; i < last; i++)
+        j->c->k.quantise((int8_t *)j->c->x + i * j->n_in, j->xg + i * (j->n_in / group),
+                         x + i * j->a->x_stride, j->n_in, group);
+}
 
 /* Rounds the rows of this pass: as dot_bf16_bf16 wants them, or plain rows for mul_bf16_bf16. */
 static void round_part(void *arg, unsigned worker, unsigned n_worker)
@@ -54,7 +73,7 @@ static wd_mm_fn kernel_for(const wd_cpu *c, const wd_linear *lin)
             return lin->in_out ? c->k.mul_bf16_bf16 : c->k.dot_bf16_bf16;
         return lin->in_out ? c->k.mul_bf16 : c->k.dot_bf16;
     default:
-        assert(lin->w.dtype == WD_DTYPE_F8_E4M3);
+        assert(lin->w.dtype == WD_DTYPE_F8_E4M3 || (wd_quant_is(lin->w.dtype) && !lin->in_out));
         return NULL;
     }
 }
@@ -183,11 +202,57 @@ static void f8_rows(const linear_job *j, wd_cpu_scratch *s, size_t row, size_t n
     finish(j, s, row, n, out, n_out);
 }
 
+/* Outputs from a stripe's first against all rows. */
+static void quant_panel(const linear_job *j, wd_cpu_scratch *s, size_t out, size_t n_out)
+{
+    const wd_tensor *w = &j->a->lin->w;
+    const size_t n_group = j->n_in / w->group, cells = out * j->n_in;
+    for (size_t row = 0; row < j->n; row += WD_CPU_ROWS) {
+        const size_t n = WD_MIN(j->n - row, (size_t)WD_CPU_ROWS);
+        j->quant(&(wd_mmq){ .y = s->y,
+                            .y_stride = WD_CPU_OUTS,
+                            .x = (const int8_t *)j->x + row * j->n_in,
+                            .xg = j->xg + row * n_group,
+                            .w = (const uint8_t *)w->data + (w->dtype == WD_DTYPE_W4 ? cells / 2 : cells),
+                            .scale = (const uint8_t *)w->scale + out * n_group * sizeof(wd_f16),
+                            .zero = w->zero ? (const uint8_t *)w->zero + out * n_group : NULL,
+                            .n = n,
+                            .n_out = n_out,
+                            .n_in = j->n_in,
+                            .group = w->group });
+        finish(j, s, row, n, out, n_out);
+    }
+}
+
+/* Rows [row, row + n) against at most F8_OUTS outputs of W8 or W4, F8_K inputs widened at a time. */
+static void widened_rows(const linear_job *j, wd_cpu_scratch *s, size_t row, size_t n, size_t out,
+                         size_t n_out)
+{
+    memset(s->y, 0, n * WD_CPU_OUTS * sizeof s->y[0]);
+    for (size_t k0 = 0; k0 < j->n_in; k0 += WD_CPU_F8_K) {
+        const size_t n_k = WD_MIN(j->n_in - k0, (size_t)WD_CPU_F8_K);
+        for (size_t o = 0; o < n_out; o++)
+            wd_quant_get(&j->a->lin->w, out + o, k0, n_k, s->w + o * n_k);
+        j->c->k.dot_f32(&(wd_mm){ .y = s->part,
+                                  .y_stride = WD_CPU_OUTS,
+                                  .x = x_at(j, row) + k0 * sizeof(float),
+                                  .x_stride = j->x_stride,
+                                  .w = s->w,
+                                  .w_stride = n_k,
+                                  .n = n,
+                                  .n_out = n_out,
+                                  .n_in = n_k });
+        for (size_t i = 0; i < n; i++)
+            j->c->k.add_scaled(s->y + i * WD_CPU_OUTS, s->part + i * WD_CPU_OUTS, 1, n_out);
+    }
+    finish(j, s, row, n, out, n_out);
+}
+
 static void linear_part(void *arg, unsigned worker, unsigned n_worker)
 {
     const linear_job *j = arg;
     wd_cpu_scratch *s = &j->c->scratch[worker];
-    const size_t panel = j->kern ? WD_CPU_OUTS : WD_CPU_F8_OUTS;
+    const size_t panel = j->kern || j->quant ? WD_CPU_OUTS : WD_CPU_F8_OUTS;
     size_t first, last;
     wd_pool_share(j->n_out, 16, worker, n_worker, &first, &last);
     for (size_t out = first; out < last; out += panel) {
@@ -196,8 +261,33 @@ static void linear_part(void *arg, unsigned worker, unsigned n_worker)
             plain_panel(j, s, out, n_out);
             continue;
         }
-        for (size_t row = 0; row < j->n; row += WD_CPU_ROWS)
-            f8_rows(j, s, row, WD_MIN(j->n - row, (size_t)WD_CPU_ROWS), out, n_out);
+        if (j->quant) {
+            quant_panel(j, s, out, n_out);
+            continue;
+        }
+        for (size_t row = 0; row < j->n; row += WD_CPU_ROWS) {
+            const size_t n = WD_MIN(j->n - row, (size_t)WD_CPU_ROWS);
+            if (j->widened)
+                widened_rows(j, s, row, n, out, n_out);
+            else
+                f8_rows(j, s, row, n, out, n_out);
+        }
+    }
+}
+
+/* Passes of quantised activations: the values of all rows at the start of c->x, their scales behind. */
+static void run_quantised(linear_job *j)
+{
+    wd_cpu *c = j->c;
+    const size_t n_group = j->n_in / j->a->lin->w.group;
+    const size_t pass = WD_CPU_X_BYTES / (j->n_in + n_group * sizeof(wd_qgroup)) / 16 * 16;
+    j->quant = j->a->lin->w.dtype == WD_DTYPE_W8 ? c->k.dot_w8 : c->k.dot_w4;
+    j->x = c->x;
+    j->xg = (wd_qgroup *)(void *)((uint8_t *)c->x + pass * j->n_in); /* a multiple of 16 */
+    for (j->row0 = 0; j->row0 < j->a->n; j->row0 += pass) {
+        j->n = WD_MIN(j->a->n - j->row0, pass);
+        wd_cpu__run(c, j->n * j->n_in / 8, quantise_part, j);
+        wd_cpu__run(c, j->n_out * j->n_in * WD_MIN(j->n, (size_t)8), linear_part, j);
     }
 }
 
@@ -212,6 +302,11 @@ void wd_cpu__linear(void *self, const wd_linear_args *a)
     assert(a->x_stride >= j.n_in && a->y_stride >= j.n_out);
     assert(!a->lin->b.data || wd_tensor_count(&a->lin->b) == j.n_out);
 
+    if (wd_quant_is(w->dtype) && !c->exact) {
+        run_quantised(&j);
+        return;
+    }
+    j.widened = wd_quant_is(w->dtype);
     j.rounded = c->bf16_x && (w->dtype == WD_DTYPE_BF16 || w->dtype == WD_DTYPE_F8_E4M3);
     j.x_stride = j.rounded ? (j.n_in + 31) / 32 * 32 : a->x_stride;
     j.x_bytes = j.rounded ? sizeof(wd_bf16) : sizeof(float);

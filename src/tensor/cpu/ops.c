@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "tensor/cpu/cpu.h"
+#include "tensor/quant.h"
 
 /* Elements below which waking the team costs more than it saves. */
 #define WORK_MIN 16384
@@ -78,6 +79,8 @@ static void embed_part(void *arg, unsigned worker, unsigned n_worker)
         assert(j->ids[i] < j->table->dim[0]);
         if (j->table->dtype == WD_DTYPE_F8_E4M3)
             wd_cpu__f8_row(j->c, y, j->table, j->ids[i], 0, j->dim);
+        else if (wd_quant_is(j->table->dtype))
+            wd_quant_get(j->table, j->ids[i], 0, j->dim, y);
         else
             wd_cpu__to_f32(j->c, y, j->table, j->ids[i] * j->dim, j->dim);
     }
@@ -215,6 +218,7 @@ wd_status wd_cpu_ops_create(const wd_cpu_opts *o, wd_ops **out, wd_err *err)
         return WD_FAIL(err, WD_E_NOMEM, "no memory for the CPU backend");
     wd_kern_init(&c->k, o->isa);
     c->pool = o->pool;
+    c->exact = o->precision == WD_PRECISION_EXACT;
     c->bf16_x = o->precision == WD_PRECISION_FAST && (o->isa & (WD_ISA_AVX512_BF16 | WD_ISA_AMX));
     c->x = wd_alloc_aligned(WD_CPU_X_BYTES, 1); /* untouched pages cost nothing */
     c->vec_w = wd_alloc_aligned(WD_CPU_VEC_MAX, sizeof(float));

@@ -187,6 +187,7 @@ static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride
 
 void wd_kern_init_amx(wd_kern *k)
 {
+    wd_kern__amx_quant(k);
     k->dot_bf16_bf16 = dot_bf16_bf16;
     k->dot_pack = dot_pack;
 }

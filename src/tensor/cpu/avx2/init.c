@@ -5,5 +5,6 @@ void wd_kern_init_avx2(wd_kern *k)
 {
     wd_kern__avx2_matmul(k);
     wd_kern__avx2_convert(k);
+    wd_kern__avx2_quant(k);
     wd_kern__avx2_rows(k);
 }

@@ -94,6 +94,7 @@ static WD_ALWAYS_INLINE __m256 exp_ps(__m256 x)
 /* The parts that wd_kern_init_avx2 puts together. */
 void wd_kern__avx2_matmul(wd_kern *k);
 void wd_kern__avx2_convert(wd_kern *k);
+void wd_kern__avx2_quant(wd_kern *k);
 void wd_kern__avx2_rows(wd_kern *k);
 
 #endif

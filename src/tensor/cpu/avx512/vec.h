@@ -128,6 +128,12 @@ static WD_ALWAYS_INLINE void transpose16(__m512 *v)
 /* The parts that wd_kern_init_avx512 puts together. */
 void wd_kern__avx512_matmul(wd_kern *k);
 void wd_kern__avx512_convert(wd_kern *k);
+void wd_kern__avx512_quant(wd_kern *k);
 void wd_kern__avx512_rows(wd_kern *k);
+/* The VNNI slots, which AMX uses for few rows. */
+void wd_kern__vnni_w8(const wd_mmq *m);
+void wd_kern__vnni_w4(const wd_mmq *m);
+/* Of cpu/amx, which builds on these. */
+void wd_kern__amx_quant(wd_kern *k);
 
 #endif

@@ -5,5 +5,6 @@ void wd_kern_init_ref(wd_kern *k)
 {
     wd_kern__ref_matmul(k);
     wd_kern__ref_convert(k);
+    wd_kern__ref_quant(k);
     wd_kern__ref_rows(k);
 }
