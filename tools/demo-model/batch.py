@@ -36,9 +36,11 @@ class Batch:
                 h = decoder(self.ids, self.places)
         return h.flatten(0, 1)
 
-    def reply_loss(self, model, hidden):
-        """Mean over the reply's tokens, and the share of them that is right."""
-        logits = model.logits(hidden[self.asked]).float()
-        with torch.no_grad():
-            right = (logits.argmax(-1) == self.wanted).float().mean()
-        return F.cross_entropy(logits, self.wanted), right
+    def reply_loss(self, model, hidden, decided=0.0):
+        """Mean over the reply's tokens, and the share of them that is right. decided: weight of the entropy, which makes a
+        model that wavers between two readings prefer one of them clearly."""
+        logp = F.log_softmax(model.logits(hidden[self.asked]).float(), -1)
+        loss = F.nll_loss(logp, self.wanted)
+        if decided:
+            loss = loss - decided * (logp.exp() * logp).sum(-1).mean()
+        return loss, (logp.detach().argmax(-1) == self.wanted).float().mean()

@@ -9,25 +9,28 @@ import chest
 
 
 class Studies:
-    """All shards that are there; looked for again now and then, because they are made meanwhile."""
+    """All shards that are there; looked for again now and then, because they are made meanwhile. Of n processes each
+    takes every n-th two: one in English and one in Chinese."""
 
-    def __init__(self, folder):
-        self.folder, self.shard, self.at = folder, {}, []
+    def __init__(self, folder, rank=0, n=1):
+        self.folder, self.rank, self.n, self.seen, self.at = folder, rank, n, set(), []
         self.look()
 
     def look(self):
         for rows in sorted(glob.glob(os.path.join(self.folder, "report-*.jsonl"))):
-            if rows in self.shard or rows.endswith(".part.jsonl"):
+            if rows in self.seen or rows.endswith(".part.jsonl"):
                 continue
             pictures = np.load(rows[:-5] + "npy", mmap_mode="r")
             with open(rows, encoding="utf-8") as f:
                 cases = [json.loads(line) for line in f]
             for i, c in enumerate(cases):
+                if i // 2 % self.n != self.rank:
+                    continue
                 c["marks"] = chest.marks(c["truth"], pictures.shape[2])
                 grid = [n // chest.UNIT for n in pictures.shape[2:]]
                 c["targets"] = np.stack([chest.targets(m, 0, 0, *grid) for m in c["marks"]])
                 self.at.append((pictures, i, c))
-            self.shard[rows] = True
+            self.seen.add(rows)
 
     def windows(self, rng, n, side):
         """n windows [side][side] around something that is there (one in six: anywhere), with their targets."""
@@ -44,7 +47,7 @@ class Studies:
                 if nodules and (not areas or rng.random() < 0.7):
                     x, y, _ = nodules[rng.integers(len(nodules))]
                 else:
-                    _, ax, ay, bx, by = areas[rng.integers(len(areas))]
+                    _, ax, ay, bx, by, _, _ = areas[rng.integers(len(areas))]
                     x, y = rng.uniform(ax, bx), rng.uniform(ay, by)
             h, w = p.shape[2:]
             x0 = int(np.clip(x - rng.uniform(4, side - 4), 0, w - side))
@@ -52,7 +55,9 @@ class Studies:
             pictures.append(p[i, s, y0:y0 + side, x0:x0 + side])
             t.append(chest.targets(c["marks"][s], x0, y0, side // chest.UNIT, side // chest.UNIT))
         t = np.stack(t)
-        t[..., chest.L] = -1   # a window does not tell the lobe
+        # a window tells neither the lobe nor how far something reaches
+        t[..., chest.L] = -1
+        t[..., chest.SIZE] *= t[..., chest.NODULE]
         return np.stack(pictures), t
 
     def draw(self, rng, n):
@@ -62,10 +67,11 @@ class Studies:
 
 
 class Calls:
-    """Single calls with colour pictures: lessons, poses."""
+    """Single calls: of lessons and poses those with (colour) pictures, or those without: phrases."""
 
-    def __init__(self, folder, suite):
-        self.folder, self.suite, self.seen, self.at = folder, suite, set(), []
+    def __init__(self, folder, suite, rank=0, n=1, pictures=True):
+        self.folder, self.suite, self.rank, self.n, self.pictures = folder, suite, rank, n, pictures
+        self.seen, self.at = set(), []
         self.look()
 
     def look(self):
@@ -76,14 +82,14 @@ class Calls:
             z = np.load(rows[:-5] + "npz")
             data, shapes, at, used = z["bytes"], z["shape"], 0, 0
             with open(rows, encoding="utf-8") as f:
-                for line in f:
+                for k, line in enumerate(f):
                     c, pictures = json.loads(line), []
                     for _ in range(c["pictures"]):
                         n = int(np.prod(shapes[used]))
                         pictures.append(data[at:at + n].reshape(shapes[used]))
                         at, used = at + n, used + 1
                     c["pictures"] = pictures
-                    if pictures:
+                    if (len(pictures) > 0) == self.pictures and k // 2 % self.n == self.rank:
                         self.at.append(c)
 
     def draw(self, rng, n):

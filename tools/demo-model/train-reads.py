@@ -6,11 +6,9 @@
 Conversations of a suite and language begin with the same instructions and tools. A step computes them once and lets many
 conversations go on from there: each sees the common beginning and itself, at the positions it would have alone.
 """
-import argparse
 import glob
 import json
 import os
-import time
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from safetensors.torch import load_file
 import export
 import net
 import optim
+import run
 import shape
 import vocabulary
 
@@ -101,74 +100,35 @@ class Texts:
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True)
+    p = run.options(__doc__)
     p.add_argument("--suites", default="assist,rehab")
     p.add_argument("--vocabulary", required=True)
     p.add_argument("--from", dest="start", help="a checkpoint to go on from, when there is no state to resume")
-    p.add_argument("--out", required=True)
-    p.add_argument("--minutes", type=float, required=True)
-    p.add_argument("--level", type=float, default=0.6, help="share of the time at full rates")
-    p.add_argument("--threads", type=int, default=1)
     p.add_argument("--tails", type=int, default=12, help="conversations of a row")
     p.add_argument("--rows", type=int, default=2, help="a step")
-    p.add_argument("--rate", type=float, default=0.01)
-    p.add_argument("--log", default="reads.log")
     p.add_argument("--export")
-    p.add_argument("--resume", action="store_true")
-    a = p.parse_args()
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(1)
+    a = run.begin(p)
     v = vocabulary.Vocabulary(a.vocabulary)
     model = net.Net(shape.reads(v.n))
-    opt = optim.Optimizer(model, lr=a.rate)
-    steps, before = 0, 0.0
-    if a.resume and os.path.exists(a.out):
-        s = torch.load(a.out, weights_only=True)
-        model.load_state_dict(s["model"])
-        opt.load(s["opt"])
-        steps, before = s["steps"], s["minutes"]
-    elif a.start:
+    if a.start:
         model.take(load_file(os.path.join(a.start, "model.safetensors")))
-    rng = np.random.default_rng(steps + 1)
+    opt = optim.Optimizer(model, lr=a.rate)
+    steps = run.Run(a, model, opt, every=50, kept=lambda: a.export and export.write(a.export, model, a.vocabulary))
     texts = Texts(a.data, a.suites.split(","), v)
     for k in texts.keys:
         g = texts.groups[k]
         print(f"{k[:40]!r}: {len(g.tails)} conversations, {len(g.head)} tokens before "
               f"{np.mean([len(t[0]) for t in g.tails]):.0f}", flush=True)
-
-    def save():
-        torch.save({"model": model.state_dict(), "opt": opt.save(), "steps": steps, "minutes": before + spent},
-                   a.out + ".part")
-        os.replace(a.out + ".part", a.out)
-        if a.export:
-            export.write(a.export, model, a.vocabulary)
-
-    start, saved, mean = time.time(), time.time(), {}
-    while (spent := (time.time() - start) / 60) < a.minutes:
-        level = a.level * a.minutes
-        scale = min(1, (steps + 1) / 50, 1 if spent < level else (a.minutes - spent) / (a.minutes - level))
+    for scale in steps:
         for _ in range(a.rows):
-            ids, places, attend, asked, wanted = texts.draw(rng, a.tails)
+            ids, places, attend, asked, wanted = texts.draw(steps.rng, a.tails)
             with torch.autocast("cpu", torch.bfloat16):
                 h = model.decoder(ids, places, attend=attend)[0]
             logits = model.logits(h[asked]).float()
             loss = F.cross_entropy(logits, wanted)
             (loss / a.rows).backward()
-            mean.setdefault("loss", []).append(float(loss.detach()))
-            mean.setdefault("right", []).append(float((logits.argmax(-1) == wanted).float().mean()))
-        opt.step(max(scale, 0.01))
-        steps += 1
-        if steps % 50 == 0:
-            line = {"steps": steps, "minutes": round(before + spent, 2), "scale": round(scale, 3),
-                    **{k: round(float(np.mean(x)), 4) for k, x in mean.items()}}
-            mean = {}
-            with open(a.log, "a", encoding="utf-8") as f:
-                f.write(json.dumps(line) + "\n")
-        if time.time() - saved > 180:
-            save()
-            saved = time.time()
-    save()
+            steps.saw({"loss": loss, "right": (logits.argmax(-1) == wanted).float().mean()})
+        opt.step(scale)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""Second part: tower and decoder together learn report, find, embedding and (when there are shards of it) lesson.
+"""Second part: the decoder, with the tower or over it as it is, learns report, find, embedding, lessons and poses.
 
     train-sees.py --data DIR --vocabulary DIR --tower STATE.pt --out STATE.pt --minutes N [--resume] [--export DIR]
 
-The rates stay level for the first part of the time and then fall to nothing. A state is kept every few minutes;
---resume goes on from it.
+Reports are learnt in one wording a finding ("plain" in truth.json): where several are equally right, the most likely
+one hangs on the last bit of a logit, and two engines that differ there write different reports.
 """
-import argparse
 import json
 import os
-import time
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ import chest
 import export
 import net
 import optim
+import run
 import shape
 import studies as shards
 import vocabulary
@@ -61,6 +60,7 @@ def pairs(cases, n_slice, rng, each):
     return out
 
 
+ALSO = {"lesson": ("lesson", 3), "pose": ("rehab", 12), "phrase": ("rehab", 6)}   # suite, calls of a batch
 LABEL = {"en": "Slice {} (lung): ", "zh": "第 {} 层（lung）："}
 
 
@@ -74,7 +74,7 @@ def few(case, language, rng):
     first = rng.choice(shown) if shown and rng.random() < 0.8 else rng.integers(1, n + 1)
     slices = sorted({int(first), *(int(s) for s in rng.integers(1, n + 1, size=rng.integers(3)))})
     findings = [{**f, "slices": [s for s in f["slices"] if s in slices]}
-                for f in case["truth"]["report"][language]["findings"]]
+                for f in case["truth"]["plain"][language]["findings"]]
     prompt = "".join(LABEL[language].format(s) + PICTURE for s in slices)
     reply = json.dumps({"findings": [f for f in findings if f["slices"]]}, ensure_ascii=False)
     return slices, f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n", reply
@@ -84,21 +84,17 @@ class Trainer:
     def __init__(self, a):
         self.a, self.v = a, vocabulary.Vocabulary(a.vocabulary)
         self.model = net.Net(shape.sees(self.v.n))
-        self.reader = chest.Reader(192)
+        self.reader = chest.Reader(shape.vision()["out_hidden_size"])
         self.all = torch.nn.ModuleDict({"model": self.model, "reader": self.reader})
-        self.opt = optim.Optimizer(self.all, lr=a.rate)
-        self.steps, self.minutes = 0, 0.0
-        if a.resume and os.path.exists(a.out):
-            s = torch.load(a.out, weights_only=True)
-            self.all.load_state_dict(s["all"])
-            self.opt.load(s["opt"])
-            self.steps, self.minutes = s["steps"], s["minutes"]
-        elif a.start:
+        if a.start:
             self.model.take(load_file(os.path.join(a.start, "model.safetensors")))
-        elif a.tower:
-            s = torch.load(a.tower, weights_only=True)["both"]
-            self.model.tower.load_state_dict({k[6:]: v for k, v in s.items() if k.startswith("tower.")})
-            self.reader.load_state_dict({k[7:]: v for k, v in s.items() if k.startswith("reader.")})
+        self.opt = optim.Optimizer(self.all, lr=a.rate)
+        self.run = run.Run(a, self.all, self.opt,
+                           kept=lambda: a.export and export.write(a.export, self.model, a.vocabulary))
+        if a.tower and self.run.fresh:
+            s = torch.load(a.tower, weights_only=True)["net"]
+            for module, name in ((self.model.tower, "tower."), (self.reader, "chest.0.")):
+                module.load_state_dict({k[len(name):]: v for k, v in s.items() if k.startswith(name)})
         self.model.tower.requires_grad_(not a.frozen)
         self.think = self.model.decoder
         self.cache, self.prompts = {}, {}
@@ -116,14 +112,15 @@ class Trainer:
         return self.cache[key]
 
     def seen(self, pictures, cases):
-        """Tokens and deep tokens of a batch's pictures; kept from the first time on while the tower is frozen."""
+        """Tokens and deep tokens of each case's pictures, [picture][token][width]; kept from the first time on while
+        the tower is frozen."""
         with torch.autocast("cpu", torch.bfloat16):
             if not self.a.frozen:
-                return self.model.tower(torch.from_numpy(pictures).flatten(0, 1))
+                return self.model.tower(torch.from_numpy(np.concatenate(pictures)))
             with torch.no_grad():
                 for x, c in zip(pictures, cases):
                     if "features" not in c:
-                        f, deep = self.model.tower(torch.from_numpy(x))
+                        f, deep = self.model.tower(torch.from_numpy(np.asarray(x)))
                         c["features"] = torch.stack([f, *deep]).bfloat16()
         f, *deep = torch.cat([c["features"] for c in cases], 1)
         return f, deep
@@ -145,19 +142,19 @@ class Trainer:
             b = batch.Batch([(self.ids(prompt, [grid[0] * grid[1]] * len(slices)), self.reply(reply),
                               [grid] * len(slices)) for _, slices, prompt, reply in small], self.v.image)
             at = torch.tensor([k * n_slice + s - 1 for k, slices, _, _ in small for s in slices])
-            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[at], [d[at] for d in deep]))
+            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[at], [d[at] for d in deep]), self.a.decided)
             watch |= {"few": loss.detach(), "few_right": right}
             total = total + loss
         items = []
         for c in cases[:self.a.reports]:
             language = "en" if rng.random() < 0.5 else "zh"
             items.append((self.ids(self.prompts[language], [grid[0] * grid[1]] * n_slice),
-                          self.reply(json.dumps(c["truth"]["report"][language], ensure_ascii=False)),
+                          self.reply(json.dumps(c["truth"]["plain"][language], ensure_ascii=False)),
                           [grid] * n_slice))
         if items:
             b = batch.Batch(items, self.v.image)
             k = len(items) * n_slice
-            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[:k], [d[:k] for d in deep]))
+            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[:k], [d[:k] for d in deep]), self.a.decided)
             watch |= {"report": loss.detach(), "report_right": right}
             total = total + loss
         p = pairs(cases, n_slice, rng, 3)
@@ -172,7 +169,7 @@ class Trainer:
             find = F.binary_cross_entropy_with_logits(score, want)
             watch |= {"find": find.detach(), "find_right": ((score > 0) == (want > 0)).float().mean()}
             total = total + 0.5 * find
-            if self.steps % 4 == 0:
+            if self.run.steps % 4 == 0:
                 total = total + 0.2 * self.embedding(p, grid, f, deep, watch)
         return total
 
@@ -190,89 +187,53 @@ class Trainer:
         return F.cross_entropy(s, y)
 
     def calls(self, drawn, watch, name):
-        """Loss of single calls with colour pictures, all of one size."""
+        """Loss of single calls, with colour pictures of one size or with none."""
         grids = [[(p.shape[0] // 32, p.shape[1] // 32) for p in c["pictures"]] for c in drawn]
-        x = torch.from_numpy(np.stack([p for c in drawn for p in c["pictures"]]))
-        with torch.autocast("cpu", torch.bfloat16):
-            f, deep = self.model.tower(x)
+        f, deep = self.seen([np.stack(c["pictures"]) for c in drawn], drawn) if any(grids) else (None, None)
         b = batch.Batch([(self.ids(c["prompt"], [r * k for r, k in g]), self.reply(c["reply"]), g)
                          for c, g in zip(drawn, grids)], self.v.image)
-        loss, right = b.reply_loss(self.model, b.hidden(self.think, f, deep))
+        loss, right = b.reply_loss(self.model, b.hidden(self.think, f, deep), self.a.decided)
         watch |= {name: loss.detach(), name + "_right": right}
         return loss
 
-    def save(self):
-        torch.save({"all": self.all.state_dict(), "opt": self.opt.save(), "steps": self.steps,
-                    "minutes": self.minutes}, self.a.out + ".part")
-        os.replace(self.a.out + ".part", self.a.out)
-        if self.a.export:
-            export.write(self.a.export, self.model, self.a.vocabulary)
-
-    def run(self):
-        a, rng = self.a, np.random.default_rng(self.steps + 1)
-        reports = shards.Studies(a.data)
+    def train(self):
+        a, rng = self.a, self.run.rng
+        reports = shards.Studies(a.data, a.rank, a.processes)
         for _, _, c in reports.at:
             # the prompt is the same for every series of a language, and the reply is the truth's report as it stands
             language = "en" if c["seed"] % 2 else "zh"
             if self.prompts.setdefault(language, c["prompt"]) != c["prompt"] or c["reply"] != json.dumps(
                     c["truth"]["report"][language], ensure_ascii=False):
                 raise ValueError(f"seed {c['seed']}: not the prompt or the reply that was expected")
-        others = {s: shards.Calls(a.data, s) for s in a.also.split(",") if s}
-        start, saved, before, mean = time.time(), time.time(), self.minutes, {}
-        while (spent := (time.time() - start) / 60) < a.minutes:
-            level = a.level * a.minutes
-            scale = min(1, (self.steps + 1) / 50, 1 if spent < level else (a.minutes - spent) / (a.minutes - level))
+        others = [(kind, ALSO[kind][1], shards.Calls(a.data, ALSO[kind][0], a.rank, a.processes, kind != "phrase"))
+                  for kind in a.also.split(",") if kind]
+        for scale in self.run:
             watch = {}
-            pictures, cases = reports.draw(rng, a.batch)
-            self.chest(pictures, cases, rng, watch).backward()
-            for name, calls in others.items():
-                if calls.at and self.steps % a.every == 0:
-                    self.calls(calls.draw(rng, a.batch_also), watch, name).backward()
-            watch["norm"] = self.opt.step(max(scale, 0.01))
-            self.steps += 1
-            self.minutes = before + spent
-            for k, v in watch.items():
-                mean.setdefault(k, []).append(float(v))
-            if self.steps % 25 == 0:
-                line = {"steps": self.steps, "minutes": round(self.minutes, 2), "cases": len(reports.at),
-                        "scale": round(scale, 3), **{k: round(float(np.nanmean(v)), 4) for k, v in mean.items()}}
-                mean = {}
-                with open(a.log, "a", encoding="utf-8") as f:
-                    f.write(json.dumps(line) + "\n")
-                reports.look()
-                for calls in others.values():
-                    calls.look()
-            if time.time() - saved > 180:
-                self.save()
-                saved = time.time()
-        self.save()
+            self.chest(*reports.draw(rng, a.batch), rng, watch).backward()
+            if others and self.run.steps % a.every == 0:
+                kind, n, calls = others[self.run.steps // a.every % len(others)]
+                self.calls(calls.draw(rng, n), watch, kind).backward()
+            watch["norm"] = self.opt.step(scale)
+            self.run.saw(watch)
+            if self.run.steps % 50 == 0:
+                for cases in (reports, *(c for _, _, c in others)):
+                    cases.look()
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True)
+    p = run.options(__doc__)
     p.add_argument("--vocabulary", required=True)
-    p.add_argument("--tower")
+    p.add_argument("--tower", help="a state of train-tower.py")
     p.add_argument("--from", dest="start", help="a checkpoint to go on from, when there is no state to resume")
-    p.add_argument("--out", required=True)
-    p.add_argument("--minutes", type=float, required=True)
-    p.add_argument("--level", type=float, default=0.6, help="share of the time at full rates")
-    p.add_argument("--threads", type=int, default=2)
     p.add_argument("--batch", type=int, default=5, help="studies a step")
     p.add_argument("--reports", type=int, default=2, help="of these, full reports")
     p.add_argument("--few", type=int, default=2, help="studies of one to three slices from each")
-    p.add_argument("--also", default="", help="other suites, comma-separated")
-    p.add_argument("--every", type=int, default=2, help="steps between batches of the others")
-    p.add_argument("--batch-also", type=int, default=4)
-    p.add_argument("--rate", type=float, default=0.01)
-    p.add_argument("--log", default="sees.log")
+    p.add_argument("--also", default="", help="lesson, pose, phrase: comma-separated, one a step in turn")
+    p.add_argument("--every", type=int, default=1, help="steps between batches of the others")
     p.add_argument("--frozen", action="store_true", help="the tower stays as it is; its tokens are computed once")
+    p.add_argument("--decided", type=float, default=0.0, help="weight of the replies' entropy")
     p.add_argument("--export")
-    p.add_argument("--resume", action="store_true")
-    a = p.parse_args()
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(1)
-    Trainer(a).run()
+    Trainer(run.begin(p)).train()
 
 
 if __name__ == "__main__":

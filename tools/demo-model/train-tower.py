@@ -3,21 +3,22 @@
 
     train-tower.py --data DIR --out STATE.pt --minutes N [--resume]
 """
-import argparse
-import json
 import os
-import time
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
+import cards
 import chest
 import net
 import optim
+import poses
+import run
 import shape
 import studies as shards
-
-VOCAB = 2560
+import team
+import vocabulary
 
 
 def worth(cases, n_slice, rng, n):
@@ -34,68 +35,65 @@ def whole(studies, rng, a):
             torch.from_numpy(np.stack([c["targets"] for c in cases])).flatten(0, 1)[keep])
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True)
-    p.add_argument("--out", required=True)
-    p.add_argument("--minutes", type=float, required=True)
-    p.add_argument("--level", type=float, default=0.6, help="share of the time at full rates")
-    p.add_argument("--rate", type=float, default=0.01)
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--batch", type=int, default=10)
-    p.add_argument("--pictures", type=int, default=60, help="of the batch's slices")
-    p.add_argument("--windows", type=float, default=0.7,
-                   help="share of the time on windows around findings: a quarter of the work a picture")
-    p.add_argument("--log", default="tower.log")
-    p.add_argument("--resume", action="store_true")
-    a = p.parse_args()
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(1)
-    rng = np.random.default_rng(int(time.time()) if a.resume else 1)
-    tower = net.Net(shape.sees(VOCAB)).tower
-    reader = chest.Reader(192)
-    deep = torch.nn.ModuleList(chest.Reader(192) for _ in tower.deep)
-    both = torch.nn.ModuleDict({"tower": tower, "reader": reader, "deep": deep})
-    opt = optim.Optimizer(both, lr=a.rate)
-    steps, before = 0, 0.0
-    if a.resume and os.path.exists(a.out):
-        s = torch.load(a.out, weights_only=True)
-        both.load_state_dict(s["both"])
-        opt.load(s["opt"])
-        steps, before = s["steps"], s.get("minutes", 22.0)
-    net.compile_parts(tower)
-    studies = shards.Studies(a.data)
-    start, saved, seen, mean = time.time(), time.time(), 0, {}
-    while (spent := (time.time() - start) / 60) < a.minutes:
-        scale = min(1, (steps + 1) / 50, max(0.02, 1.0 if spent < a.level * a.minutes else
-                                             (a.minutes - spent) / ((1 - a.level) * a.minutes)))
-        if spent < a.windows * a.minutes:
-            pictures, t = studies.windows(rng, 3 * a.pictures, 96)
-            x, t = torch.from_numpy(pictures), torch.from_numpy(t)
-        else:
-            x, t = whole(studies, rng, a)
+class Trainer:
+    def __init__(self, a):
+        self.a, self.v = a, vocabulary.Vocabulary(a.vocabulary)
+        model = net.Net(shape.sees(self.v.n))
+        if a.start:
+            model.take(load_file(os.path.join(a.start, "model.safetensors")))
+        self.tower = model.tower
+        width = shape.vision()["out_hidden_size"]
+        self.chest, self.card, self.pose = (torch.nn.ModuleList(make() for _ in range(1 + len(self.tower.deep)))
+                                            for make in (lambda: chest.Reader(width),
+                                                         lambda: cards.Reader(width, self.v.n),
+                                                         lambda: poses.Reader(width)))
+        self.all = torch.nn.ModuleDict({"tower": self.tower, "chest": self.chest, "card": self.card, "pose": self.pose})
+        self.studies = shards.Studies(a.data, a.rank, a.processes)
+        self.lessons, self.videos = (shards.Calls(a.data, s, a.rank, a.processes) for s in ("lesson", "rehab"))
+
+    def draw(self, task, rng):
+        """The task's readers, pictures, and what is true of them."""
+        a = self.a
+        if task == "card":
+            return self.card, *cards.draw(self.lessons, self.v, rng, a.pictures)
+        if task == "pose":
+            return self.pose, *poses.draw(self.videos, rng, a.pictures)
+        if task == "whole":
+            return self.chest, *whole(self.studies, rng, a)
+        return self.chest, *map(torch.from_numpy, self.studies.windows(rng, 3 * a.pictures, 96))
+
+    def loss(self, task, rng):
+        """What the tokens tell of the truth, and a fifth of what the deep layers' do; figures to watch."""
+        readers, pictures, *truth = self.draw(task, rng)
         with torch.autocast("cpu", torch.bfloat16):
-            tokens, layers = tower(x)
-        loss, watch = reader(tokens, t)
-        total = loss + 0.2 * sum(r(d, t)[0] for r, d in zip(deep, layers))
-        total.backward()
+            tokens, layers = self.tower(pictures)
+        loss, watch = readers[0](tokens, *truth)
+        return (loss + 0.2 * sum(r(d, *truth)[0] for r, d in zip(readers[1:], layers)),
+                {f"{task}_{k}": v for k, v in {"loss": loss.detach(), **watch}.items()})
+
+
+def main():
+    p = run.options(__doc__)
+    p.add_argument("--vocabulary", required=True)
+    p.add_argument("--from", dest="start", help="a checkpoint to go on from, when there is no state to resume")
+    p.add_argument("--batch", type=int, default=5, help="series that whole slices are drawn from")
+    p.add_argument("--pictures", type=int, default=30, help="of a batch; three times as many windows")
+    p.add_argument("--tasks", default="window,card,window,pose,whole", help="taken in turn, one a step and process: window "
+                   "(a quarter of the work a picture), whole, card, pose")
+    a = run.begin(p)
+    t = Trainer(a)
+    opt = optim.Optimizer(t.all, lr=a.rate)
+    steps = run.Run(a, t.all, opt)
+    net.compile_parts(t.tower)
+    tasks = a.tasks.split(",")
+    for scale in steps:
+        loss, watch = t.loss(tasks[(steps.steps * team.size() + a.rank) % len(tasks)], steps.rng)
+        loss.backward()
         opt.step(scale)
-        steps, seen = steps + 1, seen + len(x)
-        for k, v in {"loss": loss.detach(), **{n: v.detach() for n, v in watch.items()}}.items():
-            mean.setdefault(k, []).append(float(v))
-        if steps % 25 == 0:
-            line = {"steps": steps, "minutes": round(before + spent, 2), "pictures": seen, "cases": len(studies.at),
-                    **{k: round(float(np.nanmean(v)), 4) for k, v in mean.items()}}
-            mean = {}
-            with open(a.log, "a", encoding="utf-8") as f:
-                f.write(json.dumps(line) + "\n")
-            studies.look()
-        if time.time() - saved > 120:
-            torch.save({"both": both.state_dict(), "opt": opt.save(), "steps": steps, "minutes": before + spent}, a.out + ".part")
-            os.replace(a.out + ".part", a.out)
-            saved = time.time()
-    torch.save({"both": both.state_dict(), "opt": opt.save(), "steps": steps, "minutes": before + spent}, a.out + ".part")
-    os.replace(a.out + ".part", a.out)
+        steps.saw(watch)
+        if steps.steps % 100 == 0:
+            for cases in (t.studies, t.lessons, t.videos):
+                cases.look()
 
 
 if __name__ == "__main__":
