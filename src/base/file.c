@@ -116,6 +116,13 @@ static wd_status write_all(int fd, const char *path, wd_span bytes, wd_err *err)
             return fail_errno(err, path, "write", errno);
         done += (size_t)n;
     }
+    return WD_OK;
+}
+
+static wd_status write_parts(int fd, const char *path, const wd_span *parts, size_t n, wd_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        WD_TRY(write_all(fd, path, parts[i], err));
     if (wd_inject_here() ? (errno = EIO, true) : fsync(fd) < 0)
         return fail_errno(err, path, "sync", errno);
     return WD_OK;
@@ -138,7 +145,7 @@ static void sync_dir(const char *path)
     }
 }
 
-wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err)
+wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, wd_err *err)
 {
     char tmp[4096];
     if (snprintf(tmp, sizeof tmp, "%s.XXXXXX", path) >= (int)sizeof tmp)
@@ -146,7 +153,7 @@ wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err)
     const int fd = wd_inject_here() ? (errno = EACCES, -1) : mkostemp(tmp, O_CLOEXEC);
     if (fd < 0)
         return fail_errno(err, path, "create a file beside it", errno);
-    wd_status st = write_all(fd, path, bytes, err);
+    wd_status st = write_parts(fd, path, parts, n, err);
     if (!st && fchmod(fd, 0644) < 0)
         st = fail_errno(err, path, "set the mode", errno);
     if (close(fd) < 0 && !st)
@@ -158,6 +165,11 @@ wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err)
     else
         sync_dir(path);
     return st;
+}
+
+wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err)
+{
+    return wd_file_write_parts(path, &bytes, 1, err);
 }
 
 bool wd_file_exists(const char *path)

@@ -70,3 +70,8 @@ void wd_progress_end(wd_progress *p)
         fputs("\r\033[K", stderr);
     p->on = p->shown = false;
 }
+
+void wd_cli_progress(void *self, uint64_t done, uint64_t total)
+{
+    wd_progress_at(self, done, total);
+}

@@ -312,7 +312,10 @@ static wd_status print_text(const report *r, const options *o, wd_err *err)
 {
     wd_buf b = { 0 };
     wd_buf_printf(&b, "model        %s\narchitecture %s%s\n", r->dir, wd_arch_name(r->c.arch),
-                  r->c.fp8 ? ", FP8 in blocks of 128 x 128" : "");
+                  r->c.fp8               ? ", FP8 in blocks of 128 x 128"
+                  : r->c.quant_bits == 8 ? ", weights in 8 bits"
+                  : r->c.quant_bits == 4 ? ", weights in 4 bits"
+                                         : "");
     put_text_config(&b, r);
     if (r->c.has_vision)
         put_vision_config(&b, &r->c.vision);

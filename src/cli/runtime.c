@@ -12,6 +12,7 @@
 #include "vision/config.h"
 #include "weights/inventory.h"
 #include "weights/lora.h"
+#include "weights/quantise.h"
 
 struct wd_runtime {
     wd_weights *weights;
@@ -86,6 +87,31 @@ static wd_status open_operators(const wd_model_args *m, wd_runtime *r, wd_err *e
     return wd_cpu_ops_create(&o, &r->ops, err);
 }
 
+/* --weights: in memory, before the model takes its views. */
+static wd_status quantise(const wd_model_args *m, wd_runtime *r, wd_err *err)
+{
+    static const char *const words[] = { "as-stored", "w8", "w4" };
+    size_t word = 0;
+    wd_quantised done;
+    wd_progress progress;
+    WD_TRY(choose("weights", m->weights, words, WD_COUNT(words), &word, err));
+    if (word == 0)
+        return WD_OK;
+    wd_progress_begin(&progress, "quantising", "weights");
+    const wd_quantise_opts o = { .type = word == 1 ? WD_DTYPE_W8 : WD_DTYPE_W4,
+                                 .pool = r->pool,
+                                 .cancel = &wd_cli_cancelled,
+                                 .progress = wd_cli_progress,
+                                 .progress_self = &progress };
+    const wd_status st = wd_weights_quantise(r->weights, &r->cfg, &o, &done, err);
+    wd_progress_end(&progress);
+    if (st == WD_OK)
+        wd_log(WD_LOG_INFO, "weights", "quantised to %s matrices=%zu bytes=%llu was=%llu left=%zu",
+               words[word], done.n_matrix, (unsigned long long)done.after, (unsigned long long)done.before,
+               done.n_left);
+    return st;
+}
+
 static wd_status open_model(wd_runtime *r, wd_err *err)
 {
     wd_model_opts o = WD_MODEL_OPTS_DEFAULT;
@@ -130,6 +156,7 @@ static wd_status open_all(wd_cli *cli, const wd_model_args *m, wd_runtime *r, wd
     WD_TRY(open_lora(cli, m, r, err));
     WD_TRY(wd_tokenizer_open(m->model, &r->tokenizer, err));
     WD_TRY(open_operators(m, r, err));
+    WD_TRY(quantise(m, r, err));
     WD_TRY(open_model(r, err));
     return open_engine(m, r, err);
 }

@@ -10,7 +10,7 @@
 typedef struct wd_model_args {
     const char *model;
     wd_opt_list lora;
-    const char *isa, *precision, *chat_template, *kv;
+    const char *isa, *precision, *weights, *chat_template, *kv;
     int64_t threads, context;
     int64_t min_pixels, max_pixels; /* of an image */
     double fps;
@@ -30,6 +30,7 @@ typedef struct wd_model_args {
     WD_MODEL_OPT_(T, m, "threads", 0, WD_OPT_INT, threads, "0", 0, 1024, "threads; 0: one per core"),                  \
     WD_MODEL_OPT_(T, m, "isa", 0, WD_OPT_STR, isa, "auto", 0, 0, "ref, avx2, avx512, avx512vnni, avx512bf16, amx or auto"),        \
     WD_MODEL_OPT_(T, m, "precision", 0, WD_OPT_STR, precision, "fast", 0, 0, "fast (bf16 products) or exact (f32)"),   \
+    WD_MODEL_OPT_(T, m, "weights", 0, WD_OPT_STR, weights, "as-stored", 0, 0, "as-stored, or w8, w4: quantised at start"),\
     WD_MODEL_OPT_(T, m, "kv", 0, WD_OPT_STR, kv, "auto", 0, 0, "keys and values in f32, bf16 or auto"),                \
     WD_MODEL_OPT_(T, m, "chat-template", 0, WD_OPT_STR, chat_template, "auto", 0, 0,                                   \
                   "qwen3, qwen3-instruct-2507, qwen3-thinking-2507, qwen3-vl-instruct, qwen3-vl-thinking"),            \
@@ -41,7 +42,7 @@ typedef struct wd_model_args {
 
 typedef struct wd_runtime wd_runtime;
 
-/* Opens the model. No progress is shown: the files are mapped. */
+/* Opens the model: the files are mapped, and no progress is shown unless --weights asks for work. */
 WD_MUST_CHECK wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_runtime **out, wd_err *err);
 void wd_runtime_close(wd_runtime *r); /* accepts NULL */
 

@@ -355,6 +355,20 @@ static wd_status parse_vl_tokens(const json_t *o, const char *where, wd_model_co
     return WD_OK;
 }
 
+/* What each tensor is, its own parts say (weights.h): here only the version of the layout is looked at. */
+static wd_status parse_own_quantization(const json_t *q, const char *at, wd_model_config *c, wd_err *err)
+{
+    int64_t version;
+    WD_TRY(wd_json_need_int(q, at, "version", 1, 1000000, &version, err));
+    if (version != 1)
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: version %lld of the layout, only 1 is known", at,
+                       (long long)version);
+    WD_TRY(need_u32(q, at, "bits", 4, 8, &c->quant_bits, err));
+    if (c->quant_bits != 4 && c->quant_bits != 8)
+        return WD_FAIL(err, WD_E_INVALID, "%s: bits is %u, expected 4 or 8", at, c->quant_bits);
+    return WD_OK;
+}
+
 static wd_status parse_quantization(const json_t *o, const char *where, wd_model_config *c, wd_err *err)
 {
     json_t *q, *block;
@@ -365,9 +379,11 @@ static wd_status parse_quantization(const json_t *o, const char *where, wd_model
         return WD_OK;
     snprintf(at, sizeof at, "%s: quantization_config", where);
     WD_TRY(wd_json_need_str(q, at, "quant_method", &method, err));
+    if (strcmp(method, "ward") == 0)
+        return parse_own_quantization(q, at, c, err);
     if (strcmp(method, "fp8") != 0)
-        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: quant_method \"%.64s\" is unknown, expected \"fp8\"", at,
-                       method);
+        return WD_FAIL(err, WD_E_UNSUPPORTED,
+                       "%s: quant_method \"%.64s\" is unknown, expected \"fp8\" or \"ward\"", at, method);
     WD_TRY(wd_json_str(q, at, "fmt", &fmt, err));
     if (fmt && strcmp(fmt, "e4m3") != 0 && strcmp(fmt, "float8_e4m3fn") != 0)
         return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: fmt is \"%.64s\", only \"e4m3\" is supported", at, fmt);

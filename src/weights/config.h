@@ -46,7 +46,8 @@ typedef struct wd_model_config {
     bool has_vision;
     wd_vision_config vision;
     uint32_t image_token, video_token, vision_start_token, vision_end_token;
-    bool fp8; /* quantization_config: fp8, e4m3, blocks of 128 x 128 */
+    bool fp8;            /* quantization_config: fp8, e4m3, blocks of 128 x 128 */
+    uint32_t quant_bits; /* quantization_config: ward, docs/quantised.md; 8, 4, or 0: not quantised so */
     /* generation_config.json, where present */
     uint32_t n_stop, stop[WD_MAX_STOP_IDS];
     bool do_sample;

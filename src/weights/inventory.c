@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "tensor/quant.h"
 
 #define ARENA_MAX ((size_t)1 << 30)
 #define NAMED_EXTRAS 6
@@ -205,14 +206,14 @@ static bool shape_fits(const wd_expected *e, const wd_tensor *t)
     return e->either_order && t->dim[0] == e->dim[0] && t->dim[1] == e->dim[2] && t->dim[2] == e->dim[1];
 }
 
-/* "X_scale_inv" of an FP8 tensor X that is there. */
+/* "X_scale_inv" of an FP8 tensor X that is there, or of what X was quantised to. */
 static bool is_scale(const wd_weights *w, const char *name, wd_arena *a)
 {
     wd_tensor t;
     if (!wd_span_ends(wd_span_str(name), "_scale_inv"))
         return false;
     const char *of = wd_arena_strndup(a, name, strlen(name) - strlen("_scale_inv"));
-    return of && wd_weights_find(w, of, &t) && t.dtype == WD_DTYPE_F8_E4M3;
+    return of && wd_weights_find(w, of, &t) && (t.dtype == WD_DTYPE_F8_E4M3 || wd_quant_is(t.dtype));
 }
 
 static wd_status find_extra(const wd_map *expected, const wd_model_config *c, const wd_weights *w,

@@ -1,7 +1,7 @@
 /* A checkpoint directory: one safetensors file or several, one table of tensors under their normal names.
  *
  * Invariants once open:
- *   1. every entry's data lies in a mapped file that lives as long as the wd_weights;
+ *   1. every entry's data lies in a mapped file, or in memory of its own, that lives as long as the wd_weights;
  *   2. names are unique, both as stored and after normalisation;
  *   3. with an index, exactly the tensors it names are entries, each from the file it names.
  */
@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "tensor/quant.h"
 #include "weights/safetensors.h"
 
 #define SINGLE_FILE "model.safetensors"
@@ -36,6 +37,8 @@ typedef struct entry {
     uint32_t shard_i;
     bool indexed; /* always true without an index */
     bool fetched;
+    bool part;   /* of a quantised matrix: the scales or zeros; gone once the matrix is put together */
+    void *owned; /* what t lies in when it is not the file; NULL: it is */
     wd_tensor t;
 } entry;
 
@@ -185,6 +188,92 @@ static wd_status match_index(wd_weights *w, json_t *weight_map, const wd_map *by
     return WD_OK;
 }
 
+/* ---- quantised matrices: one tensor made of two or three ---- */
+
+static wd_status part_of(wd_weights *w, const wd_map *by_stored, const entry *e, const char *suffix,
+                         bool needed, entry **out, wd_err *err)
+{
+    uint64_t i;
+    const char *name = wd_arena_printf(w->arena, "%s%s", e->stored, suffix);
+    *out = NULL;
+    if (!name)
+        return no_memory(w, err);
+    if (wd_map_get(by_stored, wd_span_str(name), &i))
+        *out = &w->entry[i];
+    else if (needed)
+        return WD_FAIL(err, WD_E_NOT_FOUND, "%s: tensor %s has no %s", w->shard[e->shard_i].path, e->stored,
+                       name);
+    return WD_OK;
+}
+
+static wd_status need_part(const wd_weights *w, const entry *e, wd_dtype dtype, const size_t *dim,
+                           uint32_t n_dim, wd_err *err)
+{
+    char is[WD_ST_TEXT], want[WD_ST_TEXT];
+    if (e->t.dtype != dtype || e->t.n_dim != n_dim || memcmp(e->t.dim, dim, n_dim * sizeof *dim) != 0)
+        return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected %s%s", w->shard[e->shard_i].path,
+                       e->stored, wd_st_shape_text(&e->t, is), wd_dtype_name(dtype),
+                       wd_st_dims_text(dim, n_dim, want));
+    return WD_OK;
+}
+
+/* [..][n_stripe][n_in / 4 or 8][16][4] with [..][n_stripe][n_group][16] beside it. The files' sizes bound all products:
+ * n_out * n_in is at most twice the bytes of the data. */
+static wd_status join_matrix(wd_weights *w, entry *e, entry *scale, entry *zero, wd_err *err)
+{
+    const uint32_t lead = e->t.n_dim - 4; /* an expert dimension */
+    const size_t *dim = e->t.dim + lead;
+    const size_t n_in = dim[1] * (zero ? 8 : 4);
+    const size_t n_group = scale->t.n_dim == 3 + lead ? scale->t.dim[1 + lead] : 0;
+    const size_t group = n_group && n_in % n_group == 0 ? n_in / n_group : 0;
+    size_t want[4] = { e->t.dim[0], dim[0], n_group, WD_QUANT_STRIPE };
+    if (!lead)
+        memmove(want, want + 1, 3 * sizeof want[0]);
+    if (!wd_quant_group_is_good(group) || dim[0] == 0)
+        return WD_FAIL(err, WD_E_INVALID,
+                       "%s: tensor %s: %zu inputs with %zu scales, expected one for 32, 64 or 128",
+                       w->shard[e->shard_i].path, e->stored, n_in, n_group);
+    WD_TRY(need_part(w, scale, WD_DTYPE_F16, want, 3 + lead, err));
+    if (zero)
+        WD_TRY(need_part(w, zero, WD_DTYPE_U8, want, 3 + lead, err));
+    wd_tensor t = { .data = e->t.data,
+                    .dtype = zero ? WD_DTYPE_W4 : WD_DTYPE_W8,
+                    .n_dim = 2 + lead,
+                    .scale = scale->t.data,
+                    .scale_dtype = WD_DTYPE_F16,
+                    .zero = zero ? zero->t.data : NULL,
+                    .group = (uint32_t)group };
+    t.dim[0] = e->t.dim[0];
+    t.dim[lead] = dim[0] * WD_QUANT_STRIPE;
+    t.dim[lead + 1] = n_in;
+    e->t = t;
+    scale->part = true;
+    if (zero)
+        zero->part = true;
+    return WD_OK;
+}
+
+static bool is_quantised_data(const wd_tensor *t)
+{
+    return t->dtype == WD_DTYPE_U8 && (t->n_dim == 4 || t->n_dim == 5) &&
+           t->dim[t->n_dim - 2] == WD_QUANT_STRIPE && t->dim[t->n_dim - 1] == 4;
+}
+
+static wd_status join_quantised(wd_weights *w, const wd_map *by_stored, wd_err *err)
+{
+    for (size_t i = 0; i < w->n_entry; i++) {
+        entry *e = &w->entry[i], *scale, *zero;
+        if (!is_quantised_data(&e->t))
+            continue;
+        WD_TRY(part_of(w, by_stored, e, "_scale", true, &scale, err));
+        WD_TRY(part_of(w, by_stored, e, "_zero", false, &zero, err));
+        WD_TRY(join_matrix(w, e, scale, zero, err));
+    }
+    return WD_OK;
+}
+
+/* ---- the table ---- */
+
 static wd_status check_doubled(wd_weights *w, json_t *weight_map, wd_err *err)
 {
     wd_status st = WD_OK;
@@ -202,8 +291,19 @@ static wd_status check_doubled(wd_weights *w, json_t *weight_map, wd_err *err)
     }
     if (!st && weight_map)
         st = match_index(w, weight_map, by_stored, err);
+    if (!st)
+        st = join_quantised(w, by_stored, err);
     wd_map_destroy(by_stored);
     return st;
+}
+
+static void drop_parts(wd_weights *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_entry; i++)
+        if (!w->entry[i].part)
+            w->entry[n++] = w->entry[i];
+    w->n_entry = n;
 }
 
 static void drop_unindexed(wd_weights *w)
@@ -243,6 +343,7 @@ static wd_status load_table(wd_weights *w, json_t *weight_map, wd_err *err)
     WD_TRY(open_shards(w, err));
     WD_TRY(check_doubled(w, weight_map, err));
     drop_unindexed(w);
+    drop_parts(w);
     return index_names(w, err);
 }
 
@@ -324,6 +425,8 @@ void wd_weights_close(wd_weights *w)
 {
     if (!w)
         return;
+    for (size_t i = 0; i < w->n_entry; i++)
+        wd_free(w->entry[i].owned);
     for (size_t i = 0; i < w->n_shard; i++)
         wd_st_close(&w->shard[i].file);
     wd_map_destroy(w->by_name);
@@ -384,7 +487,7 @@ wd_status wd_weights_get(wd_weights *w, const char *name, const size_t *dim, uin
         return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected %s", file, e->stored,
                        wd_st_shape_text(&t, is), wd_st_dims_text(dim, n_dim, want));
     if (t.dtype != WD_DTYPE_F32 && t.dtype != WD_DTYPE_F16 && t.dtype != WD_DTYPE_BF16 &&
-        t.dtype != WD_DTYPE_F8_E4M3)
+        t.dtype != WD_DTYPE_F8_E4M3 && !wd_quant_is(t.dtype))
         return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected F32, F16, BF16 or F8_E4M3", file,
                        e->stored, wd_st_shape_text(&t, is));
     if (t.dtype == WD_DTYPE_F8_E4M3) {
@@ -403,6 +506,17 @@ bool wd_weights_find(const wd_weights *w, const char *name, wd_tensor *out)
     if (e && out)
         *out = e->t;
     return e != NULL;
+}
+
+wd_status wd_weights_replace(wd_weights *w, const char *name, const wd_tensor *t, void *owned, wd_err *err)
+{
+    entry *e = lookup(w, name);
+    if (!e)
+        return WD_FAIL(err, WD_E_NOT_FOUND, "%s: tensor %s is missing", w->dir, name);
+    wd_free(e->owned);
+    e->owned = owned;
+    e->t = *t;
+    return WD_OK;
 }
 
 size_t wd_weights_count(const wd_weights *w)

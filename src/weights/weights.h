@@ -3,6 +3,9 @@
  * Names are the published ones of spec sections 2.2 to 2.4, normalised when the checkpoint was opened:
  * "model.language_model.layers.0..." and "model.layers.0..." both answer to "layers.0...", the tower to
  * "visual...", the head to "lm_head.weight".
+ *
+ * A matrix that was written quantised (docs/quantised.md) is one tensor of dtype W8 or W4 here, with the shape that it
+ * stands for; its parts have no names of their own.
  */
 #ifndef WD_WEIGHTS_WEIGHTS_H
 #define WD_WEIGHTS_WEIGHTS_H
@@ -21,13 +24,18 @@ typedef struct wd_weights wd_weights;
 WD_MUST_CHECK wd_status wd_weights_open(const char *dir, wd_weights **out, wd_err *err);
 void wd_weights_close(wd_weights *w); /* accepts NULL; every tensor view dies */
 
-/* The tensor `name` with exactly this shape and a floating dtype. FP8 weights come with their scales.
+/* The tensor `name` with exactly this shape and a floating dtype, W8 or W4. FP8 weights come with their scales.
  *   WD_E_NOT_FOUND   no such tensor: names file and tensor
  *   WD_E_INVALID     another shape or dtype: names both */
 WD_MUST_CHECK wd_status wd_weights_get(wd_weights *w, const char *name, const size_t *dim, uint32_t n_dim,
                                        wd_tensor *out, wd_err *err);
 /* Present at all? Does not count as fetched. *out (may be NULL) gets its real shape. */
 bool wd_weights_find(const wd_weights *w, const char *name, wd_tensor *out);
+
+/* From now on the tensor `name`, which is there, is *t; `owned` (wd_free) goes when w is closed, and at once on failure it
+ * does not: the caller keeps it. */
+WD_MUST_CHECK wd_status wd_weights_replace(wd_weights *w, const char *name, const wd_tensor *t, void *owned,
+                                           wd_err *err);
 
 /* The normal name of a stored one: its end, after any run of "model." and "language_model.". */
 const char *wd_weights_normal_name(const char *stored);

@@ -7,6 +7,7 @@
 #include "support/test.h"
 #include "vision/positions.h"
 #include "weights/lora.h"
+#include "weights/quantise.h"
 
 #define N_GREEDY 64
 
@@ -28,9 +29,14 @@ const char *golden_path(const char *checkpoint)
 void golden_open(golden_model *g, const golden_opts *o)
 {
     *g = (golden_model){ .o = *o };
-    const char *dir = golden_path(o->checkpoint);
+    const char *dir = o->dir ? o->dir : golden_path(o->checkpoint);
     assert_ok(wd_config_read(dir, &g->cfg, &err));
-    assert_ok(wd_weights_open(dir, &g->w, &err));
+    assert_ok(wd_weights_open(o->weights_dir ? o->weights_dir : dir, &g->w, &err));
+    if (o->weight_bits) {
+        const wd_quantise_opts q = { .type = o->weight_bits == 8 ? WD_DTYPE_W8 : WD_DTYPE_W4,
+                                     .group = o->weight_group };
+        assert_ok(wd_weights_quantise(g->w, &g->cfg, &q, NULL, &err));
+    }
 
     wd_cpu_opts cpu = { .precision = o->precision };
     assert_ok(wd_isa_parse(o->isa, &cpu.isa, &err));

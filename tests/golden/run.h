@@ -10,12 +10,16 @@
 #include "model/model.h"
 
 typedef struct golden_opts {
-    const char *checkpoint; /* a directory under build/tests/golden/checkpoints */
-    const char *isa;        /* as wd_isa_parse reads it */
-    wd_precision precision; /* EXACT: keys and values in F32 too; FAST: in BF16 */
-    const char *lora[2];    /* folders under tests/golden/lora, or NULL */
-    double lora_scale;      /* of all of them; 0: 1 */
-    unsigned n_thread;      /* 0: the calling thread alone */
+    const char *checkpoint;  /* a directory under build/tests/golden/checkpoints */
+    const char *isa;         /* as wd_isa_parse reads it */
+    wd_precision precision;  /* EXACT: keys and values in F32 too; FAST: in BF16 */
+    const char *lora[2];     /* folders under tests/golden/lora, or NULL */
+    double lora_scale;       /* of all of them; 0: 1 */
+    unsigned n_thread;       /* 0: the calling thread alone */
+    int weight_bits;         /* 8 or 4: the weights quantised once they are open; 0: as stored */
+    uint32_t weight_group;   /* of that; 0: the default */
+    const char *dir;         /* a checkpoint anywhere, in place of `checkpoint`; NULL: that one */
+    const char *weights_dir; /* where the tensors are, when not beside config.json; NULL: there */
 } golden_opts;
 
 typedef struct golden_model {

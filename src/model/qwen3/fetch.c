@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "tensor/quant.h"
 
 #define NAME_MAX_LEN 160
 
@@ -20,13 +21,14 @@ static wd_status fetch_mlp(const wd_fetch *f, const char *name, size_t n_ff, siz
 }
 
 /* A fused tensor [n_expert][n_in][n_out] as published, or [n_expert][n_out][n_in]: its shape decides, and the published
- * orientation is taken (and named in the error) when it is neither. */
+ * orientation is taken (and named in the error) when it is neither. Quantised, it is the latter. */
 static wd_status fetch_fused(const wd_fetch *f, const char *name, size_t n_expert, size_t n_out, size_t n_in,
                              wd_tensor *out, bool *in_out)
 {
     wd_tensor have = { 0 };
     const bool there = wd_weights_find(f->w, name, &have);
-    *in_out = !(there && n_in != n_out && have.n_dim == 3 && have.dim[1] == n_out && have.dim[2] == n_in);
+    *in_out = !(there && have.n_dim == 3 &&
+                (wd_quant_is(have.dtype) || (n_in != n_out && have.dim[1] == n_out && have.dim[2] == n_in)));
     const size_t dim[3] = { n_expert, *in_out ? n_in : n_out, *in_out ? n_out : n_in };
     return wd_fetch__tensor(f, name, dim, 3, out);
 }
