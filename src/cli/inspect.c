@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "weights/inventory.h"
 #include "weights/lora.h"
+#include "weights/packed.h"
 #include "weights/safetensors.h"
 
 #define DEFAULT_CONTEXT 32768
@@ -137,6 +138,7 @@ static wd_status gather(report *r, const options *o, wd_arena *a, wd_err *err)
     wd_digest d;
     WD_TRY(wd_config_read(r->dir, &r->c, err));
     WD_TRY(wd_weights_open(r->dir, &r->w, err));
+    WD_TRY(wd_weights_unpack(r->w, &r->c, NULL, err));
     r->form = wd_expert_form_of(&r->c, r->w);
     WD_TRY(wd_inventory_make(&r->c, r->form, a, &r->expected, err));
     WD_TRY(wd_inventory_compare(&r->expected, &r->c, r->w, a, &r->diff, err));

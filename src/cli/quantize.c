@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "weights/packed.h"
 #include "weights/quantise.h"
 
 #define FILE_MAX ((size_t)256 << 20)
@@ -125,6 +126,7 @@ static wd_status quantise(job *j, wd_err *err)
     WD_TRY(wd_config_read(j->from, &j->cfg, err));
     WD_TRY(wd_weights_open(j->from, &j->w, err));
     WD_TRY(wd_pool_create((unsigned)j->o->threads, &j->pool, err));
+    WD_TRY(wd_weights_unpack(j->w, &j->cfg, j->pool, err)); /* which is then refused in its own words */
     WD_TRY(make_dir(j, err));
     wd_progress_begin(&progress, "quantising", "weights");
     const wd_quantise_opts o = { .type = j->type,

@@ -12,6 +12,7 @@
 #include "vision/config.h"
 #include "weights/inventory.h"
 #include "weights/lora.h"
+#include "weights/packed.h"
 #include "weights/quantise.h"
 
 struct wd_runtime {
@@ -156,6 +157,7 @@ static wd_status open_all(wd_cli *cli, const wd_model_args *m, wd_runtime *r, wd
     WD_TRY(open_lora(cli, m, r, err));
     WD_TRY(wd_tokenizer_open(m->model, &r->tokenizer, err));
     WD_TRY(open_operators(m, r, err));
+    WD_TRY(wd_weights_unpack(r->weights, &r->cfg, r->pool, err));
     WD_TRY(quantise(m, r, err));
     WD_TRY(open_model(r, err));
     return open_engine(m, r, err);

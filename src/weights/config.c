@@ -369,6 +369,33 @@ static wd_status parse_own_quantization(const json_t *q, const char *at, wd_mode
     return WD_OK;
 }
 
+/* Group sizes below 16 are in no checkpoint; -1 is one group for all inputs. */
+static wd_status parse_packing(const json_t *q, const char *at, const char *method, wd_model_config *c,
+                               wd_err *err)
+{
+    int64_t group;
+    const char *format;
+    const bool awq = strcmp(method, "awq") == 0;
+    WD_TRY(need_u32(q, at, "bits", 4, 8, &c->packed_bits, err));
+    if (c->packed_bits != 4 && (awq || c->packed_bits != 8))
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: bits is %u, expected 4%s", at, c->packed_bits,
+                       awq ? "" : " or 8");
+    WD_TRY(wd_json_need_int(q, at, "group_size", -1, WD_PACKED_IN_MAX, &group, err));
+    if (group != -1 && group < 16)
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: group_size is %lld, expected -1 or at least 16", at,
+                       (long long)group);
+    c->packed_group = group > 0 ? (uint32_t)group : 0;
+    WD_TRY(wd_json_str(q, at, awq ? "version" : "checkpoint_format", &format, err));
+    const char *const known = awq ? "gemm" : "gptq";
+    if (format && strcmp(format, known) != 0 && (awq || strcmp(format, "gptq_v2") != 0))
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: the format \"%.64s\" is unknown, expected \"%s\"%s", at,
+                       format, known, awq ? "" : " or \"gptq_v2\"");
+    c->packing = awq                                    ? WD_PACKING_AWQ
+                 : format && strcmp(format, known) != 0 ? WD_PACKING_GPTQ_V2
+                                                        : WD_PACKING_GPTQ;
+    return WD_OK;
+}
+
 static wd_status parse_quantization(const json_t *o, const char *where, wd_model_config *c, wd_err *err)
 {
     json_t *q, *block;
@@ -381,9 +408,13 @@ static wd_status parse_quantization(const json_t *o, const char *where, wd_model
     WD_TRY(wd_json_need_str(q, at, "quant_method", &method, err));
     if (strcmp(method, "ward") == 0)
         return parse_own_quantization(q, at, c, err);
+    if (strcmp(method, "gptq") == 0 || strcmp(method, "awq") == 0)
+        return parse_packing(q, at, method, c, err);
     if (strcmp(method, "fp8") != 0)
-        return WD_FAIL(err, WD_E_UNSUPPORTED,
-                       "%s: quant_method \"%.64s\" is unknown, expected \"fp8\" or \"ward\"", at, method);
+        return WD_FAIL(
+            err, WD_E_UNSUPPORTED,
+            "%s: quant_method \"%.64s\" is unknown, expected \"fp8\", \"gptq\", \"awq\" or \"ward\"", at,
+            method);
     WD_TRY(wd_json_str(q, at, "fmt", &fmt, err));
     if (fmt && strcmp(fmt, "e4m3") != 0 && strcmp(fmt, "float8_e4m3fn") != 0)
         return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: fmt is \"%.64s\", only \"e4m3\" is supported", at, fmt);

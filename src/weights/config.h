@@ -40,13 +40,18 @@ typedef struct wd_vision_config {
     uint32_t n_deepstack, deepstack[WD_MAX_DEEPSTACK]; /* block indices, strictly increasing */
 } wd_vision_config;
 
+typedef enum wd_packing { WD_PACKING_NONE, WD_PACKING_GPTQ, WD_PACKING_GPTQ_V2, WD_PACKING_AWQ } wd_packing;
+#define WD_PACKED_IN_MAX (1u << 20) /* inputs of a packed matrix: those of the operators */
+
 typedef struct wd_model_config {
     wd_arch arch;
     wd_text_config text;
     bool has_vision;
     wd_vision_config vision;
     uint32_t image_token, video_token, vision_start_token, vision_end_token;
-    bool fp8;            /* quantization_config: fp8, e4m3, blocks of 128 x 128 */
+    bool fp8;                           /* quantization_config: fp8, e4m3, blocks of 128 x 128 */
+    wd_packing packing;                 /* quantization_config: gptq or awq, see weights/packed.h */
+    uint32_t packed_bits, packed_group; /* of it: 4 or 8; inputs that share a scale, 0: all of an output's */
     uint32_t quant_bits; /* quantization_config: ward, docs/quantised.md; 8, 4, or 0: not quantised so */
     /* generation_config.json, where present */
     uint32_t n_stop, stop[WD_MAX_STOP_IDS];

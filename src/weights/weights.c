@@ -49,7 +49,7 @@ struct wd_weights {
     shard *shard; /* by name */
     size_t n_shard;
     entry *entry;
-    size_t n_entry;
+    size_t n_entry, cap_entry;
     wd_map *by_name; /* normal name -> entry */
 };
 
@@ -151,7 +151,8 @@ static wd_status open_shards(wd_weights *w, wd_err *err)
         WD_TRY(wd_st_open(w->shard[i].path, w->arena, &w->shard[i].file, err));
         n += w->shard[i].file.n;
     }
-    w->entry = WD_NEW_N(w->arena, entry, WD_MAX(n, 1));
+    w->cap_entry = WD_MAX(n, 1);
+    w->entry = WD_NEW_N(w->arena, entry, w->cap_entry);
     if (!w->entry)
         return no_memory(w, err);
     for (size_t i = 0; i < w->n_shard; i++)
@@ -517,6 +518,49 @@ wd_status wd_weights_replace(wd_weights *w, const char *name, const wd_tensor *t
     e->owned = owned;
     e->t = *t;
     return WD_OK;
+}
+
+static wd_status make_room(wd_weights *w, wd_err *err)
+{
+    if (w->n_entry < w->cap_entry)
+        return WD_OK;
+    entry *more = WD_NEW_N(w->arena, entry, w->cap_entry * 2);
+    if (!more)
+        return no_memory(w, err);
+    memcpy(more, w->entry, w->n_entry * sizeof *more);
+    w->entry = more;
+    w->cap_entry *= 2;
+    return WD_OK;
+}
+
+wd_status wd_weights_put(wd_weights *w, const char *name, const wd_tensor *t, void *owned, wd_err *err)
+{
+    char *own = wd_arena_strndup(w->arena, name, strlen(name));
+    if (lookup(w, name))
+        return WD_FAIL(err, WD_E_CORRUPT, "%s: tensor %s is there twice, packed and not", w->dir, name);
+    if (!own)
+        return no_memory(w, err);
+    WD_TRY(make_room(w, err));
+    if (wd_map_put(w->by_name, wd_span_str(own), w->n_entry, NULL))
+        return no_memory(w, err);
+    w->entry[w->n_entry++] = (entry){ .stored = own, .name = own, .indexed = true, .owned = owned, .t = *t };
+    return WD_OK;
+}
+
+wd_status wd_weights_drop(wd_weights *w, bool (*gone)(const char *name), wd_err *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_entry; i++) {
+        if (gone(w->entry[i].name)) {
+            wd_free(w->entry[i].owned);
+            continue;
+        }
+        w->entry[n++] = w->entry[i];
+    }
+    w->n_entry = n;
+    wd_map_destroy(w->by_name);
+    w->by_name = NULL;
+    return index_names(w, err);
 }
 
 size_t wd_weights_count(const wd_weights *w)

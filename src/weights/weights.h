@@ -37,6 +37,12 @@ bool wd_weights_find(const wd_weights *w, const char *name, wd_tensor *out);
 WD_MUST_CHECK wd_status wd_weights_replace(wd_weights *w, const char *name, const wd_tensor *t, void *owned,
                                            wd_err *err);
 
+/* One more tensor, under a normal name that is not taken; otherwise as wd_weights_replace. Comes last in wd_weights_at. */
+WD_MUST_CHECK wd_status wd_weights_put(wd_weights *w, const char *name, const wd_tensor *t, void *owned,
+                                       wd_err *err);
+/* Takes the tensors out whose names `gone` is true of. On failure w is only good for closing. */
+WD_MUST_CHECK wd_status wd_weights_drop(wd_weights *w, bool (*gone)(const char *name), wd_err *err);
+
 /* The normal name of a stored one: its end, after any run of "model." and "language_model.". */
 const char *wd_weights_normal_name(const char *stored);
 

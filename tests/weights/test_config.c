@@ -353,7 +353,7 @@ static void vision_values_are_checked(void **state)
     refuse(vl_8b, "vision_start_token_id", NULL, WD_E_INVALID, "vision_start_token_id is missing");
 }
 
-static void quantisation_is_fp8_or_an_error(void **state)
+static void quantisation_is_of_a_known_kind_or_an_error(void **state)
 {
     (void)state;
     wd_model_config c;
@@ -362,8 +362,42 @@ static void quantisation_is_fp8_or_an_error(void **state)
                 "\"weight_block_size\":[128,128],\"modules_to_not_convert\":[\"lm_head\"]}",
                 &c);
     assert_true(c.fp8);
-    refuse(text_06b, "quantization_config", "{\"quant_method\":\"gptq\",\"bits\":4}", WD_E_UNSUPPORTED,
-           "config.json: quantization_config: quant_method \"gptq\" is unknown, expected \"fp8\"");
+    assert_true(c.packing == WD_PACKING_NONE && c.quant_bits == 0);
+    read_edited(text_06b, "quantization_config",
+                "{\"quant_method\":\"gptq\",\"bits\":8,\"group_size\":-1,\"desc_act\":true}", &c);
+    assert_true(c.packing == WD_PACKING_GPTQ && c.packed_bits == 8 && c.packed_group == 0);
+    read_edited(text_06b, "quantization_config",
+                "{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":128,\"checkpoint_format\":\"gptq_v2\"}",
+                &c);
+    assert_true(c.packing == WD_PACKING_GPTQ_V2 && c.packed_bits == 4 && c.packed_group == 128);
+    read_edited(text_06b, "quantization_config",
+                "{\"quant_method\":\"awq\",\"bits\":4,\"group_size\":64,\"version\":\"gemm\"}", &c);
+    assert_true(c.packing == WD_PACKING_AWQ && c.packed_group == 64);
+    read_edited(text_06b, "quantization_config", "{\"quant_method\":\"ward\",\"version\":1,\"bits\":4}", &c);
+    assert_true(c.quant_bits == 4 && c.packing == WD_PACKING_NONE);
+    static const struct {
+        const char *value;
+        wd_status code;
+        const char *part;
+    } bad[] = {
+        { "{\"quant_method\":\"bitnet\"}", WD_E_UNSUPPORTED,
+          "config.json: quantization_config: quant_method \"bitnet\" is unknown, expected \"fp8\"" },
+        { "{\"quant_method\":\"gptq\",\"bits\":4}", WD_E_INVALID, "group_size is missing" },
+        { "{\"quant_method\":\"gptq\",\"bits\":5,\"group_size\":128}", WD_E_UNSUPPORTED, "bits is 5" },
+        { "{\"quant_method\":\"awq\",\"bits\":8,\"group_size\":128}", WD_E_UNSUPPORTED,
+          "bits is 8, expected 4" },
+        { "{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":0}", WD_E_UNSUPPORTED, "group_size is 0" },
+        { "{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":128,\"checkpoint_format\":\"marlin\"}",
+          WD_E_UNSUPPORTED, "\"marlin\" is unknown" },
+        { "{\"quant_method\":\"awq\",\"bits\":4,\"group_size\":128,\"version\":\"gemv\"}", WD_E_UNSUPPORTED,
+          "\"gemv\" is unknown" },
+        { "{\"quant_method\":\"ward\",\"version\":2,\"bits\":8}", WD_E_UNSUPPORTED, "version 2" },
+        { "{\"quant_method\":\"ward\",\"version\":1,\"bits\":6}", WD_E_INVALID,
+          "bits is 6, expected 4 or 8" },
+        { "{\"quant_method\":\"ward\",\"bits\":8}", WD_E_INVALID, "version is missing" },
+    };
+    for (size_t i = 0; i < WD_COUNT(bad); i++)
+        refuse(text_06b, "quantization_config", bad[i].value, bad[i].code, bad[i].part);
     refuse(text_06b, "quantization_config", "{}", WD_E_INVALID, "quant_method is missing");
     refuse(text_06b, "quantization_config", "{\"quant_method\":\"fp8\"}", WD_E_UNSUPPORTED,
            "weight_block_size must be");
@@ -464,7 +498,7 @@ int main(void)
         cmocka_unit_test(text_values_are_checked),
         cmocka_unit_test(rope_values_are_checked),
         cmocka_unit_test(vision_values_are_checked),
-        cmocka_unit_test(quantisation_is_fp8_or_an_error),
+        cmocka_unit_test(quantisation_is_of_a_known_kind_or_an_error),
         cmocka_unit_test(generation_config_changes_the_defaults),
         cmocka_unit_test(files_are_read_from_the_directory),
         cmocka_unit_test(reading_survives_every_failure),
