@@ -1,8 +1,8 @@
 /* The paged KV cache: keys and values of one sequence each, in pages taken from a pool.
  *
- * A page holds page_len tokens of all layers: [n_layer][2][n_kv_head][page_len][head_dim], [0] keys, [1]
- * values. Pages are taken when tokens come and given back when they go, so memory is the used context,
- * rounded up to a page. Not thread-safe: a pool and its sequences belong to one thread.
+ * A page holds page_len tokens of all layers, layer after layer as wd_ops.kv_store lays one out. Pages are taken
+ * when tokens come and given back when they go, so memory is the used context, rounded up to a page. Not thread-safe: a
+ * pool and its sequences belong to one thread.
  */
 #ifndef WD_MODEL_KV_H
 #define WD_MODEL_KV_H

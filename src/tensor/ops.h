@@ -9,9 +9,10 @@
  * keys and values): never on n, on the other rows, or on the number of threads. Bit for bit.
  *
  * Precision: with F32 weights everything is f32. With 16-bit and 8-bit weights `linear` may round the
- * activations to bf16 and accumulate in f32 when the ops were created with WD_PRECISION_FAST; with
- * WD_PRECISION_EXACT it multiplies in f32. With W8 and W4 weights FAST rounds each group of activations to 8 bits with a
- * scale of its own, and the result is the same on every instruction set, bit for bit.
+ * activations to bf16 and accumulate in f32 when the ops were created with WD_PRECISION_FAST, and so may attention
+ * its queries and probabilities (and, where wd_attn_full.round allows it, keys and values); with WD_PRECISION_EXACT
+ * they multiply in f32. With W8 and W4 weights FAST rounds each group of activations to 8 bits with a scale of its own,
+ * and the result is the same on every instruction set, bit for bit.
  */
 #ifndef WD_TENSOR_OPS_H
 #define WD_TENSOR_OPS_H
@@ -50,7 +51,7 @@ typedef struct wd_attn_paged {
     const float *q; /* [n][n_head * head_dim], RoPE applied */
     float *out;     /* [n][n_head * head_dim] */
     size_t n, n_head, n_kv_head, head_dim;
-    void *const *page; /* pages of this layer, each [2][n_kv_head][page_len][head_dim]; [0] keys */
+    void *const *page; /* pages of this layer as kv_store fills them */
     size_t page_len;
     wd_dtype kv_dtype; /* F32 or BF16 */
     size_t pos;        /* sequence index of row 0: row i sees keys 0 .. pos + i */
@@ -66,6 +67,7 @@ typedef struct wd_attn_full {
     const size_t *seg; /* [n_seg + 1] row offsets: rows of segment s attend to rows of segment s */
     size_t n_seg;
     float scale;
+    bool round; /* they come from weights of 16 bits or fewer: WD_PRECISION_FAST may compute in bf16 */
 } wd_attn_full;
 
 typedef struct wd_ops {
@@ -94,7 +96,12 @@ typedef struct wd_ops {
     /* y[count] += a * x[count] */
     void (*add_scaled)(void *self, float *y, const float *x, float a, size_t count);
 
-    /* Stores keys and values of n rows k, v [n][n_kv_head * head_dim] at sequence index pos .. */
+    /* Stores keys and values of n rows k, v [n][n_kv_head * head_dim] at sequence index pos .., after the rows before
+     * them. A page is [2][n_kv_head][page_len * head_dim], [0] keys. F32: rows of head_dim. BF16, with page_len a
+     * multiple of 16 and head_dim even, is in pairs, which is how products want it: keys
+     * [page_len / 16][head_dim / 2][16][2], two elements of a key together, 16 keys abreast; values
+     * [page_len / 2][head_dim][2], two keys' values together. Other bytes of the page change too: a page is copied
+     * whole or not at all. Values must be finite: a later one may be multiplied by zero. */
     void (*kv_store)(void *self, void *const *page, const float *k, const float *v, size_t n, size_t pos,
                      size_t n_kv_head, size_t head_dim, size_t page_len, wd_dtype kv_dtype);
     void (*attn_paged)(void *self, const wd_attn_paged *a);

@@ -15,7 +15,7 @@ void amx_store(int tile, void *base, size_t stride);
 void amx_dpbf16ps(int c, int a, int b);
 void amx_dpbsud(int c, int a, int b);
 
-/* The slots of cpu/amx, compiled onto the functions above. Needs AVX-512 with VNNI. */
+/* The slots of cpu/amx, compiled onto the functions above. Needs AVX-512 with VNNI and bf16. */
 void wd_kern_init_amx_emulated(wd_kern *k);
 
 #endif

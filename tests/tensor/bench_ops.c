@@ -102,7 +102,8 @@ static void full_case(bench *b, wd_ops *ops, size_t n, size_t heads, size_t dim)
                              .head_dim = dim,
                              .seg = seg,
                              .n_seg = 1,
-                             .scale = 0.12f };
+                             .scale = 0.12f,
+                             .round = true };
     ops->attn_full(ops->self, &a);
 }
 

@@ -170,6 +170,7 @@ unsigned wd_check_level(const char *isa, const wd_kern *ref, const wd_kern *belo
         check_quant(&c);
         check_convert(&c);
         check_rows(&c);
+        check_attn(&c);
         *n_check += c.n_check;
         n_bad += c.n_bad;
     }

@@ -74,6 +74,7 @@ void check_matmul(wd_check *c);
 void check_quant(wd_check *c);
 void check_convert(wd_check *c);
 void check_rows(wd_check *c);
+void check_attn(wd_check *c);
 
 /* Operators at model shapes, on all cores; prints as it goes. */
 void bench_ops(const char *filter);

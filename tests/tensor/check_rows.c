@@ -96,29 +96,22 @@ static void check_narrow(wd_check *c)
     }
 }
 
-static void check_transpose(wd_check *c, bool f32)
+static void check_transpose(wd_check *c)
 {
     static const size_t shapes[][2] = { { 1, 1 },   { 16, 16 }, { 64, 128 }, { 64, 72 },
                                         { 63, 20 }, { 17, 33 }, { 3, 64 } };
     for (size_t i = 0; i < WD_COUNT(shapes); i++) {
         const size_t rows = shapes[i][0], cols = shapes[i][1], x_stride = cols + i % 2,
                      y_stride = rows + i % 3;
-        const size_t slot = f32 ? WD_SLOT(transpose_f32) : WD_SLOT(transpose_bf16);
-        if (!wd_check_begin(c, slot, "transpose_%s_%zux%zu", f32 ? "f32" : "bf16", rows, cols))
+        if (!wd_check_begin(c, WD_SLOT(transpose_f32), "transpose_f32_%zux%zu", rows, cols))
             continue;
         const size_t n_x = (rows - 1) * x_stride + cols, n_y = (cols - 1) * y_stride + rows;
-        void *x = f32 ? (void *)wd_check_buf(c, n_x) : wd_check_bytes(c, 2 * n_x);
-        float *want = wd_check_buf(c, n_y), *got = wd_check_buf(c, n_y);
-        if (f32)
-            wd_check_fill(c, x, n_x);
-        else
-            wd_check_fill_bf16(c, x, n_x);
-        (f32 ? c->ref->transpose_f32 : c->ref->transpose_bf16)(want, y_stride, x, x_stride, rows, cols);
-        (f32 ? c->dut->transpose_f32 : c->dut->transpose_bf16)(got, y_stride, x, x_stride, rows, cols);
+        float *x = wd_check_buf(c, n_x), *want = wd_check_buf(c, n_y), *got = wd_check_buf(c, n_y);
+        wd_check_fill(c, x, n_x);
+        c->ref->transpose_f32(want, y_stride, x, x_stride, rows, cols);
+        c->dut->transpose_f32(got, y_stride, x, x_stride, rows, cols);
         wd_check_same(c, "values", want, got, n_y * sizeof *got);
-        wd_check_bench(
-            c, n_x * (f32 ? 8 : 6), n_x,
-            (f32 ? c->dut->transpose_f32 : c->dut->transpose_bf16)(got, y_stride, x, x_stride, rows, cols));
+        wd_check_bench(c, n_x * 8, n_x, c->dut->transpose_f32(got, y_stride, x, x_stride, rows, cols));
     }
 }
 
@@ -129,8 +122,7 @@ void check_convert(wd_check *c)
     check_f8(c);
     check_f8_to_bf16(c);
     check_narrow(c);
-    check_transpose(c, true);
-    check_transpose(c, false);
+    check_transpose(c);
     wd_check_end(c);
 }
 

@@ -177,10 +177,37 @@ static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_str
     transpose(F32, y, y_stride, x, x_stride, rows, cols);
 }
 
-static void transpose_bf16(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
-                           size_t cols)
+static wd_bf16 rounded(float v)
 {
-    transpose(BF16, y, y_stride, x, x_stride, rows, cols);
+    wd_bf16 y;
+    f32_to_bf16(&y, &v, 1);
+    return y;
+}
+
+static void pair_keys(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim)
+{
+    for (size_t pair = 0; pair < dim / 2; pair++) {
+        for (size_t key = 0; key < 16; key++) {
+            for (size_t h = 0; h < 2; h++)
+                *to++ = key < n ? rounded(x[key * x_stride + 2 * pair + h]) : 0;
+        }
+    }
+}
+
+static void pair_values(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim)
+{
+    for (size_t pair = 0; 2 * pair < n; pair++) {
+        for (size_t e = 0; e < dim; e++) {
+            *to++ = rounded(x[2 * pair * x_stride + e]);
+            *to++ = 2 * pair + 1 < n ? rounded(x[(2 * pair + 1) * x_stride + e]) : 0;
+        }
+    }
+}
+
+static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
+{
+    for (size_t i = 0; i < 2 * rows * n; i++)
+        y[(i / (2 * n) * 2 + i % 2) * y_stride + i / 2 % n] = (float)at(BF16, x, i);
 }
 
 static void rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t dim, float eps)
@@ -272,6 +299,35 @@ static void softmax_step(float *s, size_t s_stride, size_t n_key, float *m, floa
     }
 }
 
+static void attn_block(const wd_attn_block *b)
+{
+    for (size_t r = 0; r < b->n; r++) {
+        ld s[WD_ATTN_KEYS] = { 0 }, top = b->m[r];
+        for (size_t j = 0; j < b->n_see[r]; j++) {
+            const wd_bf16 *key = b->k + j / 16 * 16 * b->dim + 2 * (j % 16);
+            for (size_t e = 0; e < b->dim; e++)
+                s[j] += at(BF16, b->q, r * b->q_stride + e) * at(BF16, key, e / 2 * 32 + e % 2);
+            s[j] = (float)s[j];
+            top = fmaxl(top, s[j]);
+        }
+        const ld factor = exp2l(b->m[r] - top);
+        for (size_t part = 0; part < 16; part++)
+            b->l[16 * r + part] = (float)(b->l[16 * r + part] * factor);
+        for (size_t e = 0; e < b->dim; e++)
+            b->acc[r * b->dim + e] = (float)(b->acc[r * b->dim + e] * factor);
+        for (size_t j = 0; j < b->n_see[r]; j++) {
+            const float below = (float)s[j] - (float)top; /* a difference of f32 is f32 */
+            const wd_bf16 p = below < -126 ? 0 : rounded((float)exp2l(below));
+            b->l[16 * r + j % 16] += (float)at(BF16, &p, 0);
+            for (size_t e = 0; e < b->dim; e++)
+                b->acc[r * b->dim + e] = (float)(b->acc[r * b->dim + e] +
+                                                 at(BF16, &p, 0) *
+                                                     at(BF16, b->v, (j / 2 * b->dim + e) * 2 + j % 2));
+        }
+        b->m[r] = (float)top;
+    }
+}
+
 void wd_kern_init_spec(wd_kern *k)
 {
     *k = (wd_kern){ .dot_f32 = dot_f32,
@@ -292,7 +348,9 @@ void wd_kern_init_spec(wd_kern *k)
                     .f8_to_bf16 = f8_to_bf16,
                     .f32_to_bf16 = f32_to_bf16,
                     .transpose_f32 = transpose_f32,
-                    .transpose_bf16 = transpose_bf16,
+                    .pair_keys = pair_keys,
+                    .pair_values = pair_values,
+                    .unpair_bf16 = unpair_bf16,
                     .rmsnorm = rmsnorm,
                     .layernorm = layernorm,
                     .rope = rope,
@@ -301,5 +359,6 @@ void wd_kern_init_spec(wd_kern *k)
                     .gelu_tanh = gelu_tanh,
                     .gelu_erf = gelu_erf,
                     .add_scaled = add_scaled,
-                    .softmax_step = softmax_step };
+                    .softmax_step = softmax_step,
+                    .attn_block = attn_block };
 }

@@ -258,6 +258,7 @@ static void attend(tower_run *r, const wd_vit_block *b, uint32_t first, const wd
                                   .seg = r->seg,
                                   .n_seg = r->n_seg,
                                   .scale = 1.0f / sqrtf((float)head_dim),
+                                  .round = b->qkv.w.dtype != WD_DTYPE_F32,
                               });
     for (size_t i = 0; out == r->part && i < r->n; i++)
         memcpy(r->attn + i * n_embd + first * head_dim, out + i * n_col, n_col * sizeof *out);

@@ -2,19 +2,25 @@
 #ifndef WD_TENSOR_CPU_CPU_H
 #define WD_TENSOR_CPU_CPU_H
 
+#include "base/compiler.h"
 #include "tensor/cpu/kern.h"
 #include "tensor/ops.h"
 
-/* Tile sizes: how much of a product one kernel call sees. Results do not depend on them, except WD_CPU_F8_K
- * and WD_CPU_KEYS, which are part of the order of summation. */
+/* Tile sizes: how much of a product one kernel call sees. Results do not depend on them, except WD_CPU_F8_K,
+ * WD_CPU_KEYS and WD_CPU_RANGE, which are part of the order of summation. */
 enum {
     WD_CPU_ROWS = 48,    /* rows of x; a multiple of the 16 of dot_pack's groups */
     WD_CPU_OUTS = 64,    /* outputs */
     WD_CPU_F8_K = 128,   /* inputs of FP8 weights widened at a time: a block of scales */
     WD_CPU_F8_OUTS = 16, /* outputs of FP8 weights widened at a time: in one row of blocks */
-    WD_CPU_Q_ROWS = 64,  /* attention: query rows (token, head) */
-    WD_CPU_KEYS = 64,    /* attention: keys per softmax step, counted from the start of a page or segment */
-    WD_CPU_HEAD_MAX = WD_HEAD_DIM_MAX
+    WD_CPU_HEAD_MAX = WD_HEAD_DIM_MAX,
+
+    /* Attention. */
+    WD_CPU_Q_ROWS = 128,        /* query rows (token, head) */
+    WD_CPU_KEYS = WD_ATTN_KEYS, /* keys per softmax step, counted from the start of a page or segment */
+    WD_CPU_RANGE = 512,         /* keys summed on their own, rounded up to whole pages */
+    WD_CPU_L_PARTS = 16,        /* parts of a row's sum of probabilities */
+    WD_CPU_FETCH_ROWS = 16,     /* with so few rows the next block is fetched ahead */
 };
 
 /* Activations rounded to bf16 by one linear call at a time; more rows go in several passes. */
@@ -26,13 +32,17 @@ typedef struct wd_cpu_scratch { /* one per worker */
     float y[WD_CPU_ROWS * WD_CPU_OUTS];
     float part[WD_CPU_ROWS * WD_CPU_OUTS]; /* FP8: one block of inputs */
     float bias[WD_CPU_OUTS];
-    float w[WD_CPU_F8_OUTS * WD_CPU_F8_K]; /* FP8, widened */
-    float q[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];
+    float w[WD_CPU_F8_OUTS * WD_CPU_F8_K];    /* FP8, widened */
+    float q[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX]; /* attention, from here on */
+    wd_bf16 q16[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];
     float acc[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];
+    float m[WD_CPU_Q_ROWS], l[WD_CPU_Q_ROWS * WD_CPU_L_PARTS];
+    float total[WD_CPU_Q_ROWS * (2 + WD_CPU_HEAD_MAX)]; /* m, l and acc of the ranges so far */
+    uint8_t n_see[WD_CPU_Q_ROWS];
     float s[WD_CPU_Q_ROWS * WD_CPU_KEYS];
     float kt[WD_CPU_HEAD_MAX * WD_CPU_KEYS];
     float v[WD_CPU_KEYS * WD_CPU_HEAD_MAX];
-    float m[WD_CPU_Q_ROWS], l[WD_CPU_Q_ROWS];
+    WD_ALIGNED(64) uint8_t work[WD_ATTN_WORK_BYTES]; /* attn_block's */
 } wd_cpu_scratch;
 
 typedef struct wd_cpu {
@@ -40,10 +50,10 @@ typedef struct wd_cpu {
     char name[24];
     wd_kern k;
     wd_pool *pool;
-    bool exact;              /* WD_PRECISION_EXACT */
-    bool bf16_x;             /* linear rounds activations to bf16 for BF16 and FP8 weights */
-    wd_bf16 *x;              /* [WD_CPU_X_BYTES], or quantised activations */
-    float *vec_w, *vec_b;    /* [WD_CPU_VEC_MAX] norm weights as f32 */
+    bool exact;           /* WD_PRECISION_EXACT */
+    bool bf16_x;          /* activations are rounded for BF16 and FP8 weights, and attention is in bf16 */
+    wd_bf16 *x;           /* [WD_CPU_X_BYTES] rounded or quantised activations; attention's pairs or parts */
+    float *vec_w, *vec_b; /* [WD_CPU_VEC_MAX] norm weights as f32 */
     wd_cpu_scratch *scratch; /* [wd_pool_size(pool)] */
 } wd_cpu;
 

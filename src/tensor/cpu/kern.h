@@ -47,6 +47,21 @@ typedef struct wd_mmq {
 
 typedef void (*wd_mmq_fn)(const wd_mmq *m);
 
+#define WD_ATTN_KEYS 64                    /* keys of a block at most */
+#define WD_ATTN_WORK_BYTES ((size_t)32768) /* scratch of attn_block */
+
+/* Rows of queries, a block of keys and values in pairs of bf16, and what the rows have summed so far. */
+typedef struct wd_attn_block {
+    const wd_bf16 *q; /* [n][q_stride] times log2 e; zeros from dim to q_stride, a multiple of 32 */
+    const wd_bf16 *k; /* [n_key / 16][dim / 2][16][2]: two elements of a key together, 16 keys abreast */
+    const wd_bf16 *v; /* [n_key / 2][dim][2]: two keys' values together */
+    const wd_bf16 *k_next, *v_next; /* both, worth fetching for the next call; NULL: none is */
+    const uint8_t *n_see;           /* [n] a row sees the block's first so many keys: 1 .. n_key */
+    float *m, *l, *acc;             /* [n], [n][16], [n][dim] */
+    void *work;                     /* [WD_ATTN_WORK_BYTES] aligned to 64, for the kernel's own use */
+    size_t q_stride, n, n_key, dim; /* n_key a multiple of 16 up to WD_ATTN_KEYS; dim even */
+} wd_attn_block;
+
 typedef struct wd_kern {
     /* y[i][o] = sum over k of x[i][k] w[o][k], in f32. x is f32, or bf16 in the slot that says so.
      * NMSE against the reference <= 1e-10. */
@@ -77,8 +92,12 @@ typedef struct wd_kern {
     /* y[c][r] = x[r][c], bit for bit. */
     void (*transpose_f32)(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
                           size_t cols);
-    void (*transpose_bf16)(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
-                           size_t cols);
+    /* The pairs of attn_block. Keys: n <= 16 rows to [dim / 2][16][2], zeros for the keys that are not there. Values: n
+     * rows to [(n + 1) / 2][dim][2], zeros beside the last when n is odd. Rounded as f32_to_bf16; dim is even. */
+    void (*pair_keys)(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim);
+    void (*pair_values)(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim);
+    /* y[2r + h][i] = x[r][i][h], x bf16 [rows][n][2], bit for bit. */
+    void (*unpair_bf16)(float *y, size_t y_stride, const void *x, size_t rows, size_t n);
 
     /* y may be x. NMSE <= 1e-10. */
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t dim, float eps);
@@ -100,6 +119,14 @@ typedef struct wd_kern {
      * -inf, the first of a row finite. NMSE <= 1e-10. */
     void (*softmax_step)(float *s, size_t s_stride, size_t n_key, float *m, float *l, float *acc, size_t dim,
                          size_t n);
+
+    /* A whole block of attention: scores, a step of the softmax in powers of two, and the values' part.
+     *   s = q k';  m' = max(m, max s);  p = bf16(2^(s - m'));  l = l 2^(m - m') + p, a row's in any of its 16 parts;
+     *   acc = acc 2^(m - m') + p v;  m = m'
+     * A key that a row does not see has p = 0: it may hold anything, its value must be finite. What is summed is the
+     * rounded p, so that the weights of a row are its p / sum l exactly. Starts as softmax_step does. May take
+     * denormals as zero. NMSE of acc and of a row's l <= 1e-6: p may be rounded to the other side of a near tie. */
+    void (*attn_block)(const wd_attn_block *b);
 } wd_kern;
 
 /* isa: WD_ISA_* bits that CPU, operating system and the user's mask all allow. */

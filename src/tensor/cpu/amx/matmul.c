@@ -9,6 +9,7 @@
 #include <immintrin.h>
 
 #include "base/compiler.h"
+#include "tensor/cpu/amx/amx.h"
 #include "tensor/cpu/avx512/vec.h"
 
 enum { GROUP = 16, STEP = 32 }; /* rows of a tile; inputs of a step: 64 bytes */
@@ -190,4 +191,5 @@ void wd_kern_init_amx(wd_kern *k)
     wd_kern__amx_quant(k);
     k->dot_bf16_bf16 = dot_bf16_bf16;
     k->dot_pack = dot_pack;
+    wd_kern__amx_attn(k);
 }

@@ -107,20 +107,18 @@ static void transpose8(__m256 *v)
     }
 }
 
-static WD_ALWAYS_INLINE void transpose(const int type, float *y, size_t y_stride, const void *x,
-                                       size_t x_stride, size_t rows, size_t cols)
+static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
 {
-    const size_t size = type == VEC_F32 ? 4 : 2;
     for (size_t r0 = 0; r0 < rows; r0 += 8) {
         const size_t n_r = WD_MIN(rows - r0, (size_t)8);
         for (size_t c0 = 0; c0 < cols; c0 += 8) {
             const size_t n_c = WD_MIN(cols - c0, (size_t)8);
-            const uint8_t *p = (const uint8_t *)x + (r0 * x_stride + c0) * size;
+            const uint8_t *p = (const uint8_t *)x + (r0 * x_stride + c0) * sizeof(float);
             __m256 v[8];
             for (size_t r = 0; r < 8; r++) { /* rows past the end: nothing is read, zeros */
-                const uint8_t *row = p + WD_MIN(r, n_r - 1) * x_stride * size;
-                v[r] = n_c == 8 && r < n_r ? load_f32(type, row)
-                                           : load_f32_part(type, r < n_r ? n_c : 0, row);
+                const uint8_t *row = p + WD_MIN(r, n_r - 1) * x_stride * sizeof(float);
+                v[r] = n_c == 8 && r < n_r ? load_f32(VEC_F32, row)
+                                           : load_f32_part(VEC_F32, r < n_r ? n_c : 0, row);
             }
             transpose8(v);
             for (size_t c = 0; c < n_c; c++) {
@@ -134,15 +132,26 @@ static WD_ALWAYS_INLINE void transpose(const int type, float *y, size_t y_stride
     }
 }
 
-static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
+static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
 {
-    transpose(VEC_F32, y, y_stride, x, x_stride, rows, cols);
-}
-
-static void transpose_bf16(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
-                           size_t cols)
-{
-    transpose(VEC_BF16, y, y_stride, x, x_stride, rows, cols);
+    const uint8_t *p = x;
+    for (size_t r = 0; r < rows; r++, p += 4 * n, y += 2 * y_stride) {
+        for (size_t i = 0; i < n; i += 8) {
+            const size_t left = n - i;
+            const __m256i both = _mm256_castps_si256(left >= 8 ? load_f32(VEC_F32, p + 4 * i)
+                                                               : load_f32_part(VEC_F32, left, p + 4 * i));
+            const __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+            const __m256 odd = _mm256_castsi256_ps(
+                _mm256_and_si256(both, _mm256_set1_epi32((int)0xFFFF0000)));
+            if (left >= 8) {
+                _mm256_storeu_ps(y + i, even);
+                _mm256_storeu_ps(y + y_stride + i, odd);
+            } else {
+                store_part(y + i, even, left);
+                store_part(y + y_stride + i, odd, left);
+            }
+        }
+    }
 }
 
 void wd_kern__avx2_convert(wd_kern *k)
@@ -152,5 +161,5 @@ void wd_kern__avx2_convert(wd_kern *k)
     k->f8_to_f32 = f8_to_f32;
     k->f32_to_bf16 = f32_to_bf16;
     k->transpose_f32 = transpose_f32;
-    k->transpose_bf16 = transpose_bf16;
+    k->unpair_bf16 = unpair_bf16;
 }

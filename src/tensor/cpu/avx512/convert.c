@@ -91,19 +91,17 @@ static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
     }
 }
 
-static WD_ALWAYS_INLINE void transpose(const int type, float *y, size_t y_stride, const void *x,
-                                       size_t x_stride, size_t rows, size_t cols)
+static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
 {
-    const size_t size = type == VEC_F32 ? 4 : 2;
     for (size_t r0 = 0; r0 < rows; r0 += 16) {
         const size_t n_r = WD_MIN(rows - r0, (size_t)16);
         for (size_t c0 = 0; c0 < cols; c0 += 16) {
             const size_t n_c = WD_MIN(cols - c0, (size_t)16);
-            const uint8_t *p = (const uint8_t *)x + (r0 * x_stride + c0) * size;
+            const uint8_t *p = (const uint8_t *)x + (r0 * x_stride + c0) * sizeof(float);
             __m512 v[16];
             for (size_t r = 0; r < 16; r++) /* rows past the end: nothing is read, zeros */
-                v[r] = load_f32_mask(type, r < n_r ? first_lanes(n_c) : 0,
-                                     r < n_r ? p + r * x_stride * size : p);
+                v[r] = _mm512_maskz_loadu_ps(r < n_r ? first_lanes(n_c) : 0,
+                                             r < n_r ? p + r * x_stride * sizeof(float) : p);
             transpose16(v);
             for (size_t c = 0; c < n_c; c++)
                 _mm512_mask_storeu_ps(y + (c0 + c) * y_stride + r0, first_lanes(n_r), v[c]);
@@ -111,15 +109,55 @@ static WD_ALWAYS_INLINE void transpose(const int type, float *y, size_t y_stride
     }
 }
 
-static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows, size_t cols)
+/* Up to 32 elements of a row as 16 pairs. */
+static __m512 pairs_of(const float *x, size_t left)
 {
-    transpose(VEC_F32, y, y_stride, x, x_stride, rows, cols);
+    const __mmask16 low = first_lanes(WD_MIN(left, (size_t)16));
+    const __mmask16 high = left > 16 ? first_lanes(WD_MIN(left - 16, (size_t)16)) : 0;
+    const __m256i a = to_bf16(_mm512_maskz_loadu_ps(low, x));
+    const __m256i b = to_bf16(_mm512_maskz_loadu_ps(high, high ? x + 16 : x));
+    return _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
 }
 
-static void transpose_bf16(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
-                           size_t cols)
+/* 32 elements of 16 keys are 16 x 16 pairs, turned. */
+static void pair_keys(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim)
 {
-    transpose(VEC_BF16, y, y_stride, x, x_stride, rows, cols);
+    for (size_t e = 0; e < dim; e += 32) {
+        const size_t left = WD_MIN(dim - e, (size_t)32);
+        __m512 v[16];
+        for (size_t j = 0; j < 16; j++)
+            v[j] = j < n ? pairs_of(x + j * x_stride + e, left) : _mm512_setzero_ps();
+        transpose16(v);
+        for (size_t pair = 0; pair < left / 2; pair++)
+            _mm512_storeu_ps((float *)(void *)(to + (e / 2 + pair) * 32), v[pair]);
+    }
+}
+
+static void pair_values(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim)
+{
+    for (size_t j = 0; j < n; j += 2, to += 2 * dim, x += 2 * x_stride) {
+        for (size_t e = 0; e < dim; e += 16) {
+            const __mmask16 lanes = first_lanes(WD_MIN(dim - e, (size_t)16)), second = j + 1 < n ? lanes : 0;
+            const __m512i a = _mm512_cvtepu16_epi32(to_bf16(_mm512_maskz_loadu_ps(lanes, x + e)));
+            const __m512i b = _mm512_cvtepu16_epi32(
+                to_bf16(_mm512_maskz_loadu_ps(second, second ? x + x_stride + e : x)));
+            _mm512_mask_storeu_epi32(to + 2 * e, lanes, _mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
+        }
+    }
+}
+
+static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
+{
+    const uint8_t *p = x;
+    for (size_t r = 0; r < rows; r++, p += 4 * n, y += 2 * y_stride) {
+        for (size_t i = 0; i < n; i += 16) {
+            const __mmask16 lanes = first_lanes(WD_MIN(n - i, (size_t)16));
+            const __m512i both = _mm512_maskz_loadu_epi32(lanes, p + 4 * i);
+            _mm512_mask_storeu_epi32(y + i, lanes, _mm512_slli_epi32(both, 16));
+            _mm512_mask_storeu_epi32(y + y_stride + i, lanes,
+                                     _mm512_and_si512(both, _mm512_set1_epi32((int)0xFFFF0000)));
+        }
+    }
 }
 
 void wd_kern__avx512_convert(wd_kern *k)
@@ -130,5 +168,7 @@ void wd_kern__avx512_convert(wd_kern *k)
     k->f8_to_bf16 = f8_to_bf16;
     k->f32_to_bf16 = f32_to_bf16;
     k->transpose_f32 = transpose_f32;
-    k->transpose_bf16 = transpose_bf16;
+    k->pair_keys = pair_keys;
+    k->pair_values = pair_values;
+    k->unpair_bf16 = unpair_bf16;
 }

@@ -135,5 +135,7 @@ void wd_kern__vnni_w8(const wd_mmq *m);
 void wd_kern__vnni_w4(const wd_mmq *m);
 /* Of cpu/amx, which builds on these. */
 void wd_kern__amx_quant(wd_kern *k);
+/* The part of wd_kern_init_avx512bf16 that is attention. */
+void wd_kern__avx512bf16_attn(wd_kern *k);
 
 #endif

@@ -56,12 +56,27 @@ static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_str
     }
 }
 
-static void transpose_bf16(float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
-                           size_t cols)
+static void pair_keys(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim)
 {
-    for (size_t c = 0; c < cols; c++) {
-        for (size_t r = 0; r < rows; r++)
-            y[c * y_stride + r] = wd_bf16_to_f32(load16(x, r * x_stride + c));
+    for (size_t e = 0; e < dim; e++) {
+        for (size_t j = 0; j < 16; j++)
+            to[(e / 2 * 16 + j) * 2 + e % 2] = j < n ? wd_f32_to_bf16(x[j * x_stride + e]) : 0;
+    }
+}
+
+static void pair_values(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim)
+{
+    for (size_t j = 0; j < (n + 1) / 2 * 2; j++) {
+        for (size_t e = 0; e < dim; e++)
+            to[(j / 2 * dim + e) * 2 + j % 2] = j < n ? wd_f32_to_bf16(x[j * x_stride + e]) : 0;
+    }
+}
+
+static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < 2 * rows; r++) {
+        for (size_t i = 0; i < n; i++)
+            y[r * y_stride + i] = wd_bf16_to_f32(load16(x, (r / 2 * n + i) * 2 + r % 2));
     }
 }
 
@@ -74,5 +89,7 @@ void wd_kern__ref_convert(wd_kern *k)
     k->f32_to_bf16 = f32_to_bf16;
     k->dot_pack = dot_pack;
     k->transpose_f32 = transpose_f32;
-    k->transpose_bf16 = transpose_bf16;
+    k->pair_keys = pair_keys;
+    k->pair_values = pair_values;
+    k->unpair_bf16 = unpair_bf16;
 }

@@ -7,4 +7,5 @@ void wd_kern_init_ref(wd_kern *k)
     wd_kern__ref_convert(k);
     wd_kern__ref_quant(k);
     wd_kern__ref_rows(k);
+    wd_kern__ref_attn(k);
 }

@@ -8,5 +8,6 @@ void wd_kern__ref_matmul(wd_kern *k);
 void wd_kern__ref_convert(wd_kern *k);
 void wd_kern__ref_quant(wd_kern *k);
 void wd_kern__ref_rows(wd_kern *k);
+void wd_kern__ref_attn(wd_kern *k);
 
 #endif
