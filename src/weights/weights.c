@@ -1,7 +1,8 @@
-/* A checkpoint directory: one safetensors file or several, one table of tensors under their normal names.
+/* A checkpoint directory: one safetensors file or several, one table of tensors under their normal names. What it does
+ * with the table once open holds for GGUF files too, which gguf_open.c opens.
  *
  * Invariants once open:
- *   1. every entry's data lies in a mapped file, or in memory of its own, that lives as long as the wd_weights;
+ *   1. an entry's data lies in a mapped file, or in memory of its own, that lives as long as the wd_weights;
  *   2. names are unique, both as stored and after normalisation;
  *   3. with an index, exactly the tensors it names are entries, each from the file it names.
  */
@@ -10,13 +11,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/arena.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "tensor/quant.h"
-#include "weights/safetensors.h"
+#include "weights/weights_parts.h"
 
 #define SINGLE_FILE "model.safetensors"
 #define INDEX_FILE "model.safetensors.index.json"
@@ -27,31 +26,8 @@
 #define MAX_SHARDS 4096
 #define FP8_BLOCK 128
 
-typedef struct shard {
-    const char *name, *path;
-    wd_st_file file;
-} shard;
-
-typedef struct entry {
-    const char *stored, *name; /* name is the end of stored */
-    uint32_t shard_i;
-    bool indexed; /* always true without an index */
-    bool fetched;
-    bool part;   /* of a quantised matrix: the scales or zeros; gone once the matrix is put together */
-    void *owned; /* what t lies in when it is not the file; NULL: it is */
-    wd_tensor t;
-} entry;
-
-struct wd_weights {
-    wd_arena *arena; /* every string and list below */
-    const char *dir, *index_path, *config_path;
-    bool has_index;
-    shard *shard; /* by name */
-    size_t n_shard;
-    entry *entry;
-    size_t n_entry, cap_entry;
-    wd_map *by_name; /* normal name -> entry */
-};
+typedef wd_weights_shard shard;
+typedef wd_weights_entry entry;
 
 const char *wd_weights_normal_name(const char *stored)
 {
@@ -148,8 +124,10 @@ static wd_status open_shards(wd_weights *w, wd_err *err)
 {
     size_t n = 0;
     for (size_t i = 0; i < w->n_shard; i++) {
-        WD_TRY(wd_st_open(w->shard[i].path, w->arena, &w->shard[i].file, err));
-        n += w->shard[i].file.n;
+        shard *s = &w->shard[i];
+        WD_TRY(wd_st_open(s->path, w->arena, &s->file, err));
+        s->bytes = wd_span_of(s->file.map.p, s->file.map.n);
+        n += s->file.n;
     }
     w->cap_entry = WD_MAX(n, 1);
     w->entry = WD_NEW_N(w->arena, entry, w->cap_entry);
@@ -322,7 +300,7 @@ static void drop_unindexed(wd_weights *w)
     w->n_entry = n;
 }
 
-static wd_status index_names(wd_weights *w, wd_err *err)
+wd_status wd_weights__index_names(wd_weights *w, wd_err *err)
 {
     w->by_name = wd_map_create(w->n_entry);
     if (!w->by_name)
@@ -345,7 +323,7 @@ static wd_status load_table(wd_weights *w, json_t *weight_map, wd_err *err)
     WD_TRY(check_doubled(w, weight_map, err));
     drop_unindexed(w);
     drop_parts(w);
-    return index_names(w, err);
+    return wd_weights__index_names(w, err);
 }
 
 static wd_status open_sharded(wd_weights *w, wd_err *err)
@@ -473,8 +451,9 @@ static wd_status attach_scale(const wd_weights *w, const entry *e, const entry *
     return WD_OK;
 }
 
-wd_status wd_weights_get(wd_weights *w, const char *name, const size_t *dim, uint32_t n_dim, wd_tensor *out,
-                         wd_err *err)
+/* The entry of this name and shape, with its scales; values that must be made first are made when `make` says so. */
+static wd_status resolve(wd_weights *w, const char *name, const size_t *dim, uint32_t n_dim, bool make,
+                         wd_tensor *out, wd_err *err)
 {
     char is[WD_ST_TEXT], want[WD_ST_TEXT];
     assert(n_dim <= WD_TENSOR_DIMS);
@@ -491,14 +470,30 @@ wd_status wd_weights_get(wd_weights *w, const char *name, const size_t *dim, uin
         t.dtype != WD_DTYPE_F8_E4M3 && !wd_quant_is(t.dtype))
         return WD_FAIL(err, WD_E_INVALID, "%s: tensor %s is %s, expected F32, F16, BF16 or F8_E4M3", file,
                        e->stored, wd_st_shape_text(&t, is));
+    if (make && e->form != WD_WEIGHTS_IN_PLACE) {
+        WD_TRY(wd_weights__make(w, e, err));
+        t = e->t;
+    }
     if (t.dtype == WD_DTYPE_F8_E4M3) {
         entry *s = lookup_scale(w, e);
         WD_TRY(attach_scale(w, e, s, &t, err));
-        s->fetched = true;
+        s->fetched |= make;
     }
-    e->fetched = true;
+    e->fetched |= make;
     *out = t;
     return WD_OK;
+}
+
+wd_status wd_weights_get(wd_weights *w, const char *name, const size_t *dim, uint32_t n_dim, wd_tensor *out,
+                         wd_err *err)
+{
+    return resolve(w, name, dim, n_dim, true, out, err);
+}
+
+wd_status wd_weights_check(wd_weights *w, const char *name, const size_t *dim, uint32_t n_dim, wd_err *err)
+{
+    wd_tensor unused;
+    return resolve(w, name, dim, n_dim, false, &unused, err);
 }
 
 bool wd_weights_find(const wd_weights *w, const char *name, wd_tensor *out)
@@ -517,6 +512,7 @@ wd_status wd_weights_replace(wd_weights *w, const char *name, const wd_tensor *t
     wd_free(e->owned);
     e->owned = owned;
     e->t = *t;
+    e->form = WD_WEIGHTS_IN_PLACE;
     return WD_OK;
 }
 
@@ -560,7 +556,7 @@ wd_status wd_weights_drop(wd_weights *w, bool (*gone)(const char *name), wd_err 
     w->n_entry = n;
     wd_map_destroy(w->by_name);
     w->by_name = NULL;
-    return index_names(w, err);
+    return wd_weights__index_names(w, err);
 }
 
 size_t wd_weights_count(const wd_weights *w)
@@ -588,8 +584,23 @@ size_t wd_weights_mapped_bytes(const wd_weights *w)
 {
     size_t n = 0;
     for (size_t i = 0; i < w->n_shard; i++)
-        n += w->shard[i].file.map.n;
+        n += w->shard[i].bytes.n;
     return n;
+}
+
+size_t wd_weights_made_bytes(const wd_weights *w)
+{
+    return w->made_bytes;
+}
+
+const char *wd_weights_stored_type(const wd_weights *w, size_t i)
+{
+    return w->is_gguf ? wd_ggml_name(w->entry[i].rows[0].type) : wd_dtype_name(w->entry[i].t.dtype);
+}
+
+void wd_weights_use_pool(wd_weights *w, wd_pool *pool)
+{
+    w->pool = pool;
 }
 
 /* Name, length and bytes, so that no two different sets of files give one input. */
@@ -607,7 +618,7 @@ wd_status wd_weights_digest(const wd_weights *w, wd_digest *out, wd_err *err)
 {
     wd_buf config = { 0 }, index = { 0 };
     wd_digester *d = NULL;
-    wd_status st = wd_file_read(w->config_path, CONFIG_MAX, &config, err);
+    wd_status st = w->is_gguf ? WD_OK : wd_file_read(w->config_path, CONFIG_MAX, &config, err);
     if (st == WD_OK && w->has_index)
         st = wd_file_read(w->index_path, INDEX_MAX, &index, err);
     if (st)
@@ -617,11 +628,12 @@ wd_status wd_weights_digest(const wd_weights *w, wd_digest *out, wd_err *err)
         st = WD_FAIL(err, WD_E_NOMEM, "%s: no memory for the digest", w->dir);
         goto out;
     }
-    digest_file(d, CONFIG_FILE, wd_buf_view(&config));
+    if (!w->is_gguf)
+        digest_file(d, CONFIG_FILE, wd_buf_view(&config));
     if (w->has_index)
         digest_file(d, INDEX_FILE, wd_buf_view(&index));
     for (size_t i = 0; i < w->n_shard; i++)
-        digest_file(d, w->shard[i].name, wd_span_of(w->shard[i].file.map.p, w->shard[i].file.map.n));
+        digest_file(d, w->shard[i].name, w->shard[i].bytes);
     wd_digester_end(d, out);
 out:
     wd_buf_free(&config);
