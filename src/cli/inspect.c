@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "cli/checkpoint.h"
 #include "cli/cli.h"
 #include "weights/inventory.h"
 #include "weights/lora.h"
@@ -9,10 +10,11 @@
 #include "weights/safetensors.h"
 
 #define DEFAULT_CONTEXT 32768
+#define MAX_TYPES 64
 #define LISTED 20 /* missing, misshaped or extra tensors shown in the text form; --json has all */
 
 typedef struct options {
-    const char *model;
+    const char *model, *mmproj;
     int64_t context;
     wd_opt_list lora;
     bool digest, json;
@@ -20,7 +22,9 @@ typedef struct options {
 
 #define AT(field) offsetof(options, field)
 static const wd_opt opts[] = {
-    { "model", 'm', WD_OPT_STR, AT(model), NULL, 0, 0, "model directory, when it is not the operand" },
+    { "model", 'm', WD_OPT_STR, AT(model), NULL, 0, 0, "model, when it is not the operand" },
+    { "mmproj", 0, WD_OPT_STR, AT(mmproj), NULL, 0, 0,
+      "vision part of a GGUF model; else what is found beside it" },
     { "context", 'c', WD_OPT_INT, AT(context), "0", 0, 1 << 26,
       "tokens to count memory for; 0: the model's positions, at most 32768" },
     { "lora", 0, WD_OPT_LIST, AT(lora), NULL, 0, 0,
@@ -32,20 +36,26 @@ static const wd_opt opts[] = {
 /* Tensors that differ only in layer, block or expert number. */
 typedef struct group {
     const char *name; /* numbers as '*' */
+    const char *type; /* of the elements, as stored */
     wd_tensor t;
     size_t n;
 } group;
 
 typedef struct report {
     const char *dir;
+    wd_checkpoint cp;
     wd_model_config c;
-    wd_weights *w;
+    wd_weights *w; /* of cp */
     wd_inventory expected;
     wd_inventory_diff diff;
     wd_expert_form form;
     group *group;
     size_t n_group;
-    size_t n_dtype[WD_DTYPE_COUNT];
+    struct {
+        const char *name;
+        size_t n;
+    } type[MAX_TYPES]; /* in the order met */
+    size_t n_type;
     uint64_t context, kv_bytes;
     wd_lora **lora; /* [o->lora.n] */
     const char **lora_dir;
@@ -83,14 +93,26 @@ static int by_group(const void *x, const void *y)
     const int c = strcmp(a->name, b->name);
     if (c)
         return c;
-    if (a->t.dtype != b->t.dtype)
-        return a->t.dtype < b->t.dtype ? -1 : 1;
+    if (strcmp(a->type, b->type) != 0)
+        return strcmp(a->type, b->type);
     if (a->t.n_dim != b->t.n_dim)
         return a->t.n_dim < b->t.n_dim ? -1 : 1;
     for (uint32_t i = 0; i < a->t.n_dim; i++)
         if (a->t.dim[i] != b->t.dim[i])
             return a->t.dim[i] < b->t.dim[i] ? -1 : 1;
     return 0;
+}
+
+static void count_type(report *r, const char *name)
+{
+    size_t i = 0;
+    while (i < r->n_type && strcmp(r->type[i].name, name) != 0)
+        i++;
+    if (i == MAX_TYPES)
+        return;
+    r->type[i].name = name;
+    r->type[i].n++;
+    r->n_type = WD_MAX(r->n_type, i + 1);
 }
 
 static wd_status group_tensors(report *r, wd_arena *a, wd_err *err)
@@ -104,10 +126,11 @@ static wd_status group_tensors(report *r, wd_arena *a, wd_err *err)
         const char *name;
         wd_weights_at(r->w, i, &name, NULL, NULL, &r->group[i].t, NULL);
         r->group[i].name = pattern_of(a, name);
+        r->group[i].type = wd_weights_stored_type(r->w, i);
         r->group[i].n = 1;
         if (!r->group[i].name)
             return no_memory(err);
-        r->n_dtype[r->group[i].t.dtype]++;
+        count_type(r, r->group[i].type);
     }
     qsort(r->group, n, sizeof *r->group, by_group);
     for (size_t i = 1; i < n; i++)
@@ -136,8 +159,9 @@ static wd_status open_adapters(report *r, const options *o, wd_arena *a, wd_err 
 static wd_status gather(report *r, const options *o, wd_arena *a, wd_err *err)
 {
     wd_digest d;
-    WD_TRY(wd_config_read(r->dir, &r->c, err));
-    WD_TRY(wd_weights_open(r->dir, &r->w, err));
+    WD_TRY(wd_checkpoint_open(r->dir, o->mmproj, &r->cp, err));
+    r->c = r->cp.cfg;
+    r->w = r->cp.weights;
     WD_TRY(wd_weights_unpack(r->w, &r->c, NULL, err));
     r->form = wd_expert_form_of(&r->c, r->w);
     WD_TRY(wd_inventory_make(&r->c, r->form, a, &r->expected, err));
@@ -157,7 +181,7 @@ static void release(report *r, size_t n_lora)
 {
     for (size_t i = 0; r->lora && i < n_lora; i++)
         wd_lora_close(r->lora[i]);
-    wd_weights_close(r->w);
+    wd_checkpoint_close(&r->cp);
 }
 
 /* The sentence for a checkpoint that cannot be run; WD_OK when it can. Where an untied head is missing, as in models
@@ -178,7 +202,7 @@ static wd_status verdict(const report *r, wd_err *err)
     }
     for (size_t i = 0; i < r->expected.n; i++) /* element types, and the scales of FP8 */
         if (wd_weights_find(r->w, r->expected.tensor[i].name, &t))
-            WD_TRY(wd_weights_get(r->w, r->expected.tensor[i].name, t.dim, t.n_dim, &t, err));
+            WD_TRY(wd_weights_check(r->w, r->expected.tensor[i].name, t.dim, t.n_dim, err));
     return WD_OK;
 }
 
@@ -254,11 +278,10 @@ static void put_totals(wd_buf *b, const report *r)
     wd_buf_str(b, "\ntensors      ");
     put_count(b, wd_weights_count(r->w));
     wd_buf_str(b, " (");
-    for (int i = 0; i < WD_DTYPE_COUNT; i++)
-        if (r->n_dtype[i]) {
-            wd_buf_printf(b, "%s%s %zu", before, wd_dtype_name((wd_dtype)i), r->n_dtype[i]);
-            before = ", ";
-        }
+    for (size_t i = 0; i < r->n_type; i++) {
+        wd_buf_printf(b, "%s%s %zu", before, r->type[i].name, r->type[i].n);
+        before = ", ";
+    }
     wd_buf_str(b, ")\nmemory       weights ");
     put_bytes(b, wd_weights_mapped_bytes(r->w));
     wd_buf_str(b, " mapped + keys and values ");
@@ -275,8 +298,8 @@ static void put_shapes(wd_buf *b, const report *r)
     char text[WD_ST_TEXT];
     wd_buf_str(b, "\nshapes\n");
     for (size_t i = 0; i < r->n_group; i++)
-        wd_buf_printf(b, "  %6zu  %-52s %s\n", r->group[i].n, r->group[i].name,
-                      wd_st_shape_text(&r->group[i].t, text));
+        wd_buf_printf(b, "  %6zu  %-52s %s%s\n", r->group[i].n, r->group[i].name, r->group[i].type,
+                      wd_st_dims_text(r->group[i].t.dim, r->group[i].t.n_dim, text));
 }
 
 static void put_rest(wd_buf *b, size_t n)
@@ -387,8 +410,7 @@ static json_t *shapes_json(const report *r)
     json_t *list = json_array();
     for (size_t i = 0; i < r->n_group; i++)
         json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:o}", "name", r->group[i].name, "count",
-                                              (json_int_t)r->group[i].n, "dtype",
-                                              wd_dtype_name(r->group[i].t.dtype), "shape",
+                                              (json_int_t)r->group[i].n, "dtype", r->group[i].type, "shape",
                                               dims_json(r->group[i].t.dim, r->group[i].t.n_dim)));
     return list;
 }
@@ -410,9 +432,8 @@ static json_t *expected_json(const wd_expected **e, size_t n, const wd_weights *
 static void put_totals_json(const report *r, json_t *o)
 {
     json_t *dtypes = json_object();
-    for (int i = 0; i < WD_DTYPE_COUNT; i++)
-        if (r->n_dtype[i])
-            json_object_set_new(dtypes, wd_dtype_name((wd_dtype)i), json_integer((json_int_t)r->n_dtype[i]));
+    for (size_t i = 0; i < r->n_type; i++)
+        json_object_set_new(dtypes, r->type[i].name, json_integer((json_int_t)r->type[i].n));
     json_object_set_new(o, "dtypes", dtypes);
     json_object_set_new(o, "tensors", json_integer((json_int_t)wd_weights_count(r->w)));
     json_object_set_new(o, "parameters",
@@ -466,7 +487,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         return WD_FAIL(err, WD_E_USAGE, "ward inspect takes one model, got \"%s\" as well", rest.v[1]);
     report r = { .dir = rest.n ? rest.v[0] : o.model };
     if (!r.dir)
-        return WD_FAIL(err, WD_E_USAGE, "ward inspect needs a model directory");
+        return WD_FAIL(err, WD_E_USAGE, "ward inspect needs a model: a directory or a GGUF file");
 
     wd_err failure = { 0 };
     wd_status st = gather(&r, &o, cli->arena, err);
@@ -487,8 +508,9 @@ const wd_command wd_cmd_inspect = {
     .name = "inspect",
     .brief = "show what a model holds, lacks and needs",
     .operands = "MODEL",
-    .about = "Reads the headers of a checkpoint directory (config.json, safetensors) and prints its "
-             "architecture, the\n"
+    .about = "Reads the headers of a checkpoint (a directory with config.json and safetensors, or a GGUF "
+             "file) and prints\n"
+             "its architecture, the\n"
              "shapes and element types of its tensors, its parameter count, and the memory that weights and "
              "key-value\n"
              "cache take at a context length. Tensors that the architecture needs and that are missing or "

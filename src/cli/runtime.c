@@ -4,20 +4,17 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
+#include "cli/checkpoint.h"
 #include "engine/local/local.h"
 #include "model/model.h"
-#include "text/tokenizer.h"
-#include "vision/config.h"
 #include "weights/inventory.h"
 #include "weights/lora.h"
 #include "weights/packed.h"
 #include "weights/quantise.h"
 
 struct wd_runtime {
-    wd_weights *weights;
-    wd_model_config cfg;
+    wd_checkpoint cp;
     wd_lora **lora;
     size_t n_lora;
     wd_tokenizer *tokenizer;
@@ -40,7 +37,7 @@ void wd_runtime_close(wd_runtime *r)
     wd_tokenizer_close(r->tokenizer);
     for (size_t i = 0; i < r->n_lora; i++)
         wd_lora_close(r->lora[i]);
-    wd_weights_close(r->weights);
+    wd_checkpoint_close(&r->cp);
     wd_free(r);
 }
 
@@ -67,7 +64,7 @@ static wd_status open_lora(wd_cli *cli, const wd_model_args *m, wd_runtime *r, w
         const char *dir;
         double scale;
         WD_TRY(wd_lora_parse_arg(m->lora.v[i], cli->arena, &dir, &scale, err));
-        WD_TRY(wd_lora_open(dir, scale, &r->cfg, &r->lora[i], err));
+        WD_TRY(wd_lora_open(dir, scale, &r->cp.cfg, &r->lora[i], err));
         r->n_lora++;
     }
     return WD_OK;
@@ -104,7 +101,7 @@ static wd_status quantise(const wd_model_args *m, wd_runtime *r, wd_err *err)
                                  .cancel = &wd_cli_cancelled,
                                  .progress = wd_cli_progress,
                                  .progress_self = &progress };
-    const wd_status st = wd_weights_quantise(r->weights, &r->cfg, &o, &done, err);
+    const wd_status st = wd_weights_quantise(r->cp.weights, &r->cp.cfg, &o, &done, err);
     wd_progress_end(&progress);
     if (st == WD_OK)
         wd_log(WD_LOG_INFO, "weights", "quantised to %s matrices=%zu bytes=%llu was=%llu left=%zu",
@@ -118,8 +115,9 @@ static wd_status open_model(wd_runtime *r, wd_err *err)
     wd_model_opts o = WD_MODEL_OPTS_DEFAULT;
     o.lora = r->lora;
     o.n_lora = r->n_lora;
-    WD_TRY(wd_inventory_warn_extra(&r->cfg, r->weights, err));
-    return wd_model_open(r->weights, &r->cfg, &o, r->ops, &r->model, err);
+    wd_weights_use_pool(r->cp.weights, r->pool);
+    WD_TRY(wd_inventory_warn_extra(&r->cp.cfg, r->cp.weights, err));
+    return wd_model_open(r->cp.weights, &r->cp.cfg, &o, r->ops, &r->model, err);
 }
 
 static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
@@ -131,11 +129,9 @@ static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
     size_t kv_i = 0;
     WD_TRY(choose("kv", m->kv, kv, 3, &kv_i, err));
     o.kv = (wd_kv_choice)kv_i;
-    if (!wd_file_is_dir(m->model))
-        return WD_FAIL(err, WD_E_INVALID, "%s: expected a directory", m->model);
-    WD_TRY(wd_chat_detect(m->model, wd_arch_name(r->cfg.arch), m->chat_template, &o.chat_kind, NULL, err));
-    if (r->cfg.has_vision) {
-        WD_TRY(wd_vision_processor_read(m->model, &o.processor, err));
+    WD_TRY(wd_checkpoint_chat(&r->cp, m->chat_template, &o.chat_kind, err));
+    if (r->cp.cfg.has_vision) {
+        WD_TRY(wd_checkpoint_processor(&r->cp, &o.processor, err));
         if (m->min_pixels)
             o.processor.image_budget.min_pixels = (uint64_t)m->min_pixels;
         if (m->max_pixels)
@@ -152,12 +148,11 @@ static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
 
 static wd_status open_all(wd_cli *cli, const wd_model_args *m, wd_runtime *r, wd_err *err)
 {
-    WD_TRY(wd_config_read(m->model, &r->cfg, err));
-    WD_TRY(wd_weights_open(m->model, &r->weights, err));
+    WD_TRY(wd_checkpoint_open(m->model, m->mmproj, &r->cp, err));
     WD_TRY(open_lora(cli, m, r, err));
-    WD_TRY(wd_tokenizer_open(m->model, &r->tokenizer, err));
+    WD_TRY(wd_checkpoint_tokenizer(&r->cp, &r->tokenizer, err));
     WD_TRY(open_operators(m, r, err));
-    WD_TRY(wd_weights_unpack(r->weights, &r->cfg, r->pool, err));
+    WD_TRY(wd_weights_unpack(r->cp.weights, &r->cp.cfg, r->pool, err));
     WD_TRY(quantise(m, r, err));
     WD_TRY(open_model(r, err));
     return open_engine(m, r, err);
@@ -167,7 +162,7 @@ wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_runtime **out,
 {
     *out = NULL;
     if (!m->model)
-        return WD_FAIL(err, WD_E_USAGE, "no model: give -m DIR, or model = DIR in ward.ini");
+        return WD_FAIL(err, WD_E_USAGE, "no model: give -m DIR or FILE.gguf, or model = DIR in ward.ini");
     const double start = wd_clock_s();
     wd_runtime *r = WD_ALLOC(wd_runtime);
     if (!r)
@@ -199,5 +194,5 @@ const char *wd_runtime_isa(const wd_runtime *r)
 
 const wd_weights *wd_runtime_weights(const wd_runtime *r)
 {
-    return r->weights;
+    return r->cp.weights;
 }

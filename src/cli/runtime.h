@@ -8,7 +8,7 @@
 
 /* Options of every command that runs a model; a field of its options struct. */
 typedef struct wd_model_args {
-    const char *model;
+    const char *model, *mmproj;
     wd_opt_list lora;
     const char *isa, *precision, *weights, *chat_template, *kv;
     int64_t threads, context;
@@ -24,7 +24,8 @@ typedef struct wd_model_args {
 /* Rows of an option table for struct T with the field `m`. */
 /* clang-format off */
 #define WD_MODEL_OPTS(T, m)                                                                                            \
-    WD_MODEL_OPT_(T, m, "model", 'm', WD_OPT_STR, model, NULL, 0, 0, "checkpoint directory (Hugging Face layout)"),    \
+    WD_MODEL_OPT_(T, m, "model", 'm', WD_OPT_STR, model, NULL, 0, 0, "checkpoint directory or GGUF file"),             \
+    WD_MODEL_OPT_(T, m, "mmproj", 0, WD_OPT_STR, mmproj, NULL, 0, 0, "a GGUF model's vision part; else found beside"), \
     WD_MODEL_OPT_(T, m, "lora", 0, WD_OPT_LIST, lora, NULL, 0, 0, "PEFT adapter DIR[=scale]"),                         \
     WD_MODEL_OPT_(T, m, "context", 0, WD_OPT_INT, context, "0", 0, 1 << 24, "most tokens in all; 0: the model's"),     \
     WD_MODEL_OPT_(T, m, "threads", 0, WD_OPT_INT, threads, "0", 0, 1024, "threads; 0: one per core"),                  \

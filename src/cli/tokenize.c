@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "base/utf8.h"
+#include "cli/checkpoint.h"
 #include "cli/cli.h"
-#include "text/tokenizer.h"
 
 #define STDIN_MAX ((size_t)64 << 20)
 
@@ -15,7 +15,8 @@ typedef struct options {
 } options;
 
 static const wd_opt opts[] = {
-    { "model", 'm', WD_OPT_STR, offsetof(options, model), NULL, 0, 0, "directory with tokenizer.json" },
+    { "model", 'm', WD_OPT_STR, offsetof(options, model), NULL, 0, 0,
+      "directory with tokenizer.json, or GGUF file" },
     { "decode", 'd', WD_OPT_BOOL, offsetof(options, decode), "false", 0, 0, "ids to text" },
     { "special", 's', WD_OPT_BOOL, offsetof(options, special), "false", 0, 0,
       "recognise added tokens such as <|im_end|> in the text" },
@@ -169,10 +170,10 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
 
     WD_TRY(wd_cli_options(cli, &wd_cmd_tokenize, argc, argv, &o, &rest, err));
     if (!o.model)
-        return WD_FAIL(err, WD_E_USAGE, "ward tokenize needs a model: -m DIRECTORY");
+        return WD_FAIL(err, WD_E_USAGE, "ward tokenize needs a model: -m DIRECTORY or FILE.gguf");
     if (o.decode && (o.special || o.post))
         return WD_FAIL(err, WD_E_USAGE, "--decode does not go with --special or --post");
-    st = wd_tokenizer_open(o.model, &tok, err);
+    st = wd_checkpoint_open_tokenizer(o.model, &tok, err);
     if (!st)
         st = read_input(&rest, &in, err);
     if (!st)

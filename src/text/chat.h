@@ -42,7 +42,10 @@ bool wd_chat_kind_sees(wd_chat_kind kind); /* takes images and videos */
  */
 WD_MUST_CHECK wd_status wd_chat_detect(const char *dir, const char *model_type, const char *want,
                                        wd_chat_kind *kind, bool *known, wd_err *err);
-/* The same from a template's text alone, as a GGUF file carries it. False when it is none of ours. */
+/* The same from a template's text alone, as a GGUF file carries it; empty: none. */
+WD_MUST_CHECK wd_status wd_chat_detect_template(wd_span jinja, const char *model_type, const char *want,
+                                                wd_chat_kind *kind, wd_err *err);
+/* The kind that a template's text is; false, with the family's default, when it is none of ours. */
 bool wd_chat_kind_of_template(wd_span jinja, const char *model_type, wd_chat_kind *kind);
 
 typedef enum wd_role { WD_ROLE_SYSTEM, WD_ROLE_USER, WD_ROLE_ASSISTANT, WD_ROLE_TOOL } wd_role;

@@ -140,35 +140,40 @@ static wd_status read_template(wd_arena *a, const char *dir, wd_buf *text, wd_er
     return WD_OK;
 }
 
+/* The kind of a template's text, with a warning where it had to be guessed. */
+static bool kind_of(wd_span text, const char *model_type, wd_chat_kind *kind)
+{
+    const bool known = wd_chat_kind_of_template(text, model_type, kind);
+    if (!known)
+        wd_log(WD_LOG_WARN, "chat", "%s chat template, taking the family's default, format=%s",
+               text.n ? "unknown" : "no", names[*kind]);
+    else if (wd_chat_kind_sees(family_default(model_type)) && !wd_chat_kind_sees(*kind))
+        wd_log(WD_LOG_WARN, "chat", "the chat template is one for text only, format=%s", names[*kind]);
+    return known;
+}
+
 static wd_status detect(const char *dir, const char *model_type, wd_chat_kind *kind, bool *known, wd_err *err)
 {
     wd_buf text = { 0 };
     wd_arena *a = wd_arena_create((size_t)64 << 10, false);
     wd_status st = a ? read_template(a, dir, &text, err) : WD_FAIL(err, WD_E_NOMEM, "%s: no memory", dir);
-    if (!st) {
-        *known = wd_chat_kind_of_template(wd_buf_view(&text), model_type, kind);
-        if (!*known)
-            wd_log(WD_LOG_WARN, "chat", "%s chat template, taking the family's default, format=%s",
-                   text.n ? "unknown" : "no", names[*kind]);
-        else if (wd_chat_kind_sees(family_default(model_type)) && !wd_chat_kind_sees(*kind))
-            wd_log(WD_LOG_WARN, "chat", "the chat template is one for text only, format=%s", names[*kind]);
-    }
+    if (!st)
+        *known = kind_of(wd_buf_view(&text), model_type, kind);
     wd_buf_free(&text);
     wd_arena_destroy(a);
     return st;
 }
 
-wd_status wd_chat_detect(const char *dir, const char *model_type, const char *want, wd_chat_kind *kind,
-                         bool *known, wd_err *err)
+static bool is_auto(const char *want)
 {
-    bool unused;
-    known = known ? known : &unused;
-    if (!want || !*want || strcmp(want, "auto") == 0)
-        return detect(dir, model_type, kind, known, err);
+    return !want || !*want || strcmp(want, "auto") == 0;
+}
+
+static wd_status kind_by_name(const char *want, wd_chat_kind *kind, wd_err *err)
+{
     for (size_t i = 0; i < WD_CHAT_N_KIND; i++) {
         if (strcmp(want, names[i]) == 0) {
             *kind = (wd_chat_kind)i;
-            *known = true;
             return WD_OK;
         }
     }
@@ -177,4 +182,24 @@ wd_status wd_chat_detect(const char *dir, const char *model_type, const char *wa
         "chat format \"%s\" is unknown, expected auto, qwen3, qwen3-instruct-2507, qwen3-thinking-2507, "
         "qwen3-vl-instruct or qwen3-vl-thinking",
         want);
+}
+
+wd_status wd_chat_detect(const char *dir, const char *model_type, const char *want, wd_chat_kind *kind,
+                         bool *known, wd_err *err)
+{
+    bool unused;
+    known = known ? known : &unused;
+    if (is_auto(want))
+        return detect(dir, model_type, kind, known, err);
+    *known = true;
+    return kind_by_name(want, kind, err);
+}
+
+wd_status wd_chat_detect_template(wd_span jinja, const char *model_type, const char *want, wd_chat_kind *kind,
+                                  wd_err *err)
+{
+    if (!is_auto(want))
+        return kind_by_name(want, kind, err);
+    (void)kind_of(jinja, model_type, kind);
+    return WD_OK;
 }

@@ -306,7 +306,9 @@ bool wd_tokenizer_is_special(const wd_tokenizer *tok, uint32_t id)
     return wd_vocab_flags(&tok->vocab, id) & WD_VOCAB_SPECIAL;
 }
 
-wd_status wd_tokenizer_open_json(wd_span json, const char *where, wd_tokenizer **out, wd_err *err)
+/* From json, or from lists where that is not NULL. */
+static wd_status open_any(wd_span json, const wd_tok_lists *lists, const char *where, wd_tokenizer **out,
+                          wd_err *err)
 {
     wd_tokenizer *tok = WD_ALLOC(wd_tokenizer);
     wd_status st;
@@ -317,15 +319,28 @@ wd_status wd_tokenizer_open_json(wd_span json, const char *where, wd_tokenizer *
     wd_vocab_init(&tok->vocab);
     tok->unicode = wd_unicode_create();
     tok->pool = pool_create();
-    if (tok->unicode && tok->pool)
-        st = wd_tokenizer__read(tok, json, where, err);
-    else
+    if (!tok->unicode || !tok->pool)
         st = WD_FAIL(err, WD_E_NOMEM, "%s: no memory for a tokenizer", where);
+    else if (lists)
+        st = wd_tokenizer__read_lists(tok, lists, where, err);
+    else
+        st = wd_tokenizer__read(tok, json, where, err);
     if (st)
         wd_tokenizer_close(tok);
     else
         *out = tok;
     return st;
+}
+
+wd_status wd_tokenizer_open_json(wd_span json, const char *where, wd_tokenizer **out, wd_err *err)
+{
+    return open_any(json, NULL, where, out, err);
+}
+
+wd_status wd_tokenizer_open_lists(const wd_tok_lists *lists, const char *where, wd_tokenizer **out,
+                                  wd_err *err)
+{
+    return open_any((wd_span){ 0 }, lists, where, out, err);
 }
 
 wd_status wd_tokenizer_open(const char *dir, wd_tokenizer **out, wd_err *err)

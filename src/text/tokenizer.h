@@ -1,4 +1,4 @@
-/* The tokenizer of a checkpoint: tokenizer.json of the byte-level BPE kind, as Qwen publishes it.
+/* The tokenizer of a checkpoint: tokenizer.json of the byte-level BPE kind, as Qwen publishes it, or the same in lists.
  *
  * Read: model BPE over the byte alphabet with any vocabulary that holds all 256 bytes, merges written "a b" or
  * ["a", "b"], added tokens, normalizer NFC or null, the Qwen split pattern followed by ByteLevel, a
@@ -39,6 +39,28 @@ WD_MUST_CHECK wd_status wd_tokenizer_open(const char *dir, wd_tokenizer **out, w
 /* The same from the bytes of a tokenizer.json; `where` names them in messages. The bytes are not kept. */
 WD_MUST_CHECK wd_status wd_tokenizer_open_json(wd_span json, const char *where, wd_tokenizer **out,
                                                wd_err *err);
+
+/* A tokenizer as GGUF files carry it: tokens by id, pieces written in the byte alphabet, added tokens as they are. The
+ * normalizer is NFC and the split Qwen's: the caller has checked that the file asks for them. */
+typedef enum wd_tok_kind {
+    WD_TOK_KIND_NONE, /* a row of the embedding without a token */
+    WD_TOK_KIND_PIECE,
+    WD_TOK_KIND_ADDED,
+    WD_TOK_KIND_SPECIAL, /* an added token that skip_special leaves out */
+} wd_tok_kind;
+
+typedef struct wd_tok_lists {
+    const wd_span *token; /* [n_token] */
+    const uint8_t *kind;  /* [n_token] wd_tok_kind */
+    size_t n_token;
+    const wd_span *merge; /* [n_merge] "a b", best first */
+    size_t n_merge;
+    uint32_t before, after; /* what WD_TOK_POST puts around a text; WD_TOKEN_NONE: nothing */
+} wd_tok_lists;
+
+/* Nothing of the lists is kept. Errors as wd_tokenizer_open_json; messages speak of model.vocab and model.merges. */
+WD_MUST_CHECK wd_status wd_tokenizer_open_lists(const wd_tok_lists *lists, const char *where,
+                                                wd_tokenizer **out, wd_err *err);
 void wd_tokenizer_close(wd_tokenizer *tok); /* accepts NULL */
 
 enum {

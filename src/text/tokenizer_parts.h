@@ -23,5 +23,8 @@ struct wd_tokenizer {
 /* Fills an empty tokenizer (all but unicode and pool) from a tokenizer.json. What it holds after a failure is for
  * wd_tokenizer_close to release. */
 WD_MUST_CHECK wd_status wd_tokenizer__read(wd_tokenizer *tok, wd_span json, const char *where, wd_err *err);
+/* The same from lists. */
+WD_MUST_CHECK wd_status wd_tokenizer__read_lists(wd_tokenizer *tok, const wd_tok_lists *lists,
+                                                 const char *where, wd_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Reading a tokenizer.json.
+/* Reading a tokenizer.json, or the same from lists.
  *
  * The vocabulary and the merges are nine tenths of the file and are read as they come; all else is small, is put
  * aside and then parsed as a tree. Merges may only be resolved when the vocabulary is known: if they come first,
@@ -77,28 +77,35 @@ static wd_status token_bytes(reader *r, wd_span text, size_t at, size_t *n, bool
     return WD_OK;
 }
 
-static wd_status read_vocab_entry(reader *r, wd_err *err)
+/* A token of the vocabulary whose bytes token_bytes has found. */
+static wd_status add_vocab(reader *r, wd_span text, bool is_piece, size_t n, uint32_t id, wd_err *err)
 {
     wd_vocab *v = &r->tok->vocab;
+    bool twice = false;
+
+    if (wd_vocab_flags(v, id))
+        return WD_FAIL(err, WD_E_INVALID, "%s: model.vocab: id %u belongs to two tokens", r->where, id);
+    WD_TRY(wd_vocab_add(v, id, is_piece ? wd_span_of(r->tmp, n) : text, is_piece ? WD_VOCAB_PIECE : 0, &twice,
+                        err));
+    if (twice)
+        return WD_FAIL(err, WD_E_INVALID, "%s: model.vocab: token \"%.*s\" comes twice", r->where,
+                       SHOW(text));
+    return WD_OK;
+}
+
+static wd_status read_vocab_entry(reader *r, wd_err *err)
+{
     wd_span text;
     uint64_t id;
     size_t n;
-    bool is_piece, twice = false;
+    bool is_piece;
 
     WD_TRY(wd_jscan_key(&r->scan, &text, err));
     if (text.n == 0)
         return WD_FAIL(err, WD_E_INVALID, "%s: model.vocab: an empty token", r->where);
     WD_TRY(token_bytes(r, text, 0, &n, &is_piece, err));
     WD_TRY(wd_jscan_uint(&r->scan, WD_VOCAB_ID_END - 1, "a token's id", &id, err));
-    if (wd_vocab_flags(v, (uint32_t)id))
-        return WD_FAIL(err, WD_E_INVALID, "%s: model.vocab: id %u belongs to two tokens", r->where,
-                       (unsigned)id);
-    WD_TRY(wd_vocab_add(v, (uint32_t)id, is_piece ? wd_span_of(r->tmp, n) : text,
-                        is_piece ? WD_VOCAB_PIECE : 0, &twice, err));
-    if (twice)
-        return WD_FAIL(err, WD_E_INVALID, "%s: model.vocab: token \"%.*s\" comes twice", r->where,
-                       SHOW(text));
-    return WD_OK;
+    return add_vocab(r, text, is_piece, n, (uint32_t)id, err);
 }
 
 static wd_status read_vocab(reader *r, wd_err *err)
@@ -138,29 +145,22 @@ static uint32_t find_union(const reader *r, wd_span bytes)
     return wd_vocab_find(v, bytes.p, bytes.n);
 }
 
-/* "a b" or ["a", "b"] */
-static wd_status read_merge(reader *r, wd_bpe_merge *m, wd_err *err)
+/* The token that the two halves at the beginning of r->tmp make. */
+static wd_status join_halves(reader *r, size_t n_left, size_t n_right, wd_bpe_merge *m, wd_err *err)
 {
-    wd_span text;
-    size_t n_left, n_right;
-    bool more;
+    m->id = find_union(r, wd_span_of(r->tmp, n_left + n_right));
+    if (m->id == UINT32_MAX)
+        return WD_FAIL(err, WD_E_INVALID, "%s: model.merges[%zu] makes a token that is not in the vocabulary",
+                       r->where, r->n_merge);
+    return WD_OK;
+}
 
-    if (wd_jscan_peek(&r->scan) == '[') {
-        WD_TRY(wd_jscan_enter(&r->scan, '[', "a merge", err));
-        WD_TRY(wd_jscan_string(&r->scan, &text, err));
-        WD_TRY(find_half(r, text, 0, &n_left, &m->left, err));
-        WD_TRY(wd_jscan_more(&r->scan, '[', false, &more, err));
-        if (more) {
-            WD_TRY(wd_jscan_string(&r->scan, &text, err));
-            WD_TRY(find_half(r, text, n_left, &n_right, &m->right, err));
-            WD_TRY(wd_jscan_more(&r->scan, '[', false, &more, err));
-            if (!more)
-                goto both;
-        }
-        return WD_FAIL(err, WD_E_INVALID, "%s: model.merges[%zu] is not a pair", r->where, r->n_merge);
-    }
-    WD_TRY(wd_jscan_string(&r->scan, &text, err));
+/* "a b" */
+static wd_status parse_merge(reader *r, wd_span text, wd_bpe_merge *m, wd_err *err)
+{
+    size_t n_left, n_right;
     const uint8_t *space = text.n ? memchr(text.p, ' ', text.n) : NULL;
+
     if (!space)
         return WD_FAIL(err, WD_E_INVALID,
                        "%s: model.merges[%zu]: \"%.*s\" is not two tokens with a space between", r->where,
@@ -168,11 +168,44 @@ static wd_status read_merge(reader *r, wd_bpe_merge *m, wd_err *err)
     const size_t cut = (size_t)(space - text.p);
     WD_TRY(find_half(r, wd_span_sub(text, 0, cut), 0, &n_left, &m->left, err));
     WD_TRY(find_half(r, wd_span_sub(text, cut + 1, text.n), n_left, &n_right, &m->right, err));
-both:
-    m->id = find_union(r, wd_span_of(r->tmp, n_left + n_right));
-    if (m->id == UINT32_MAX)
-        return WD_FAIL(err, WD_E_INVALID, "%s: model.merges[%zu] makes a token that is not in the vocabulary",
-                       r->where, r->n_merge);
+    return join_halves(r, n_left, n_right, m, err);
+}
+
+/* "a b" or ["a", "b"] */
+static wd_status read_merge(reader *r, wd_bpe_merge *m, wd_err *err)
+{
+    wd_span text;
+    size_t n_left, n_right;
+    bool more;
+
+    if (wd_jscan_peek(&r->scan) != '[') {
+        WD_TRY(wd_jscan_string(&r->scan, &text, err));
+        return parse_merge(r, text, m, err);
+    }
+    WD_TRY(wd_jscan_enter(&r->scan, '[', "a merge", err));
+    WD_TRY(wd_jscan_string(&r->scan, &text, err));
+    WD_TRY(find_half(r, text, 0, &n_left, &m->left, err));
+    WD_TRY(wd_jscan_more(&r->scan, '[', false, &more, err));
+    if (more) {
+        WD_TRY(wd_jscan_string(&r->scan, &text, err));
+        WD_TRY(find_half(r, text, n_left, &n_right, &m->right, err));
+        WD_TRY(wd_jscan_more(&r->scan, '[', false, &more, err));
+        if (!more)
+            return join_halves(r, n_left, n_right, m, err);
+    }
+    return WD_FAIL(err, WD_E_INVALID, "%s: model.merges[%zu] is not a pair", r->where, r->n_merge);
+}
+
+static wd_status room_for_merge(reader *r, wd_err *err)
+{
+    if (r->n_merge < r->merge_cap)
+        return WD_OK;
+    const size_t cap = r->merge_cap ? r->merge_cap * 2 : 4096;
+    wd_bpe_merge *grown = wd_realloc(r->merge, cap, sizeof(*grown));
+    if (!grown)
+        return WD_FAIL(err, WD_E_NOMEM, "%s: no memory for more than %zu merges", r->where, r->n_merge);
+    r->merge = grown;
+    r->merge_cap = cap;
     return WD_OK;
 }
 
@@ -183,15 +216,7 @@ static wd_status read_merges(reader *r, wd_err *err)
     WD_TRY(wd_jscan_enter(&r->scan, '[', "model.merges", err));
     WD_TRY(wd_jscan_more(&r->scan, '[', true, &more, err));
     while (more) {
-        if (r->n_merge == r->merge_cap) {
-            const size_t cap = r->merge_cap ? r->merge_cap * 2 : 4096;
-            wd_bpe_merge *grown = wd_realloc(r->merge, cap, sizeof(*grown));
-            if (!grown)
-                return WD_FAIL(err, WD_E_NOMEM, "%s: no memory for more than %zu merges", r->where,
-                               r->n_merge);
-            r->merge = grown;
-            r->merge_cap = cap;
-        }
+        WD_TRY(room_for_merge(r, err));
         WD_TRY(read_merge(r, r->merge + r->n_merge, err));
         r->n_merge++;
         WD_TRY(wd_jscan_more(&r->scan, '[', false, &more, err));
@@ -317,15 +342,38 @@ static wd_status read_document(reader *r, wd_err *err)
     return WD_OK;
 }
 
-/* One entry of added_tokens; `where` names it. */
+/* An added token; `where` names it. */
+static wd_status add_added(reader *r, wd_span text, uint32_t id, bool special, const char *where, wd_err *err)
+{
+    wd_vocab *v = &r->tok->vocab;
+    bool is_piece;
+    size_t n;
+
+    if (text.n == 0)
+        return WD_FAIL(err, WD_E_INVALID, "%s: content is empty", where);
+    if (wd_added_id(&r->tok->added, text) != UINT32_MAX)
+        return WD_FAIL(err, WD_E_INVALID, "%s: \"%.*s\" comes twice", where, SHOW(text));
+    WD_TRY(token_bytes(r, text, 0, &n, &is_piece, err));
+    const uint32_t known = is_piece ? wd_vocab_find(v, r->tmp, n) : UINT32_MAX;
+    if (known != UINT32_MAX && known != id)
+        return WD_FAIL(err, WD_E_INVALID, "%s: \"%.*s\" has id %u, but %u in model.vocab", where, SHOW(text),
+                       id, known);
+    if (wd_vocab_flags(v, id) && !wd_span_eq(wd_vocab_bytes(v, id), text))
+        return WD_FAIL(err, WD_E_INVALID, "%s: id %u of \"%.*s\" belongs to another token", where, id,
+                       SHOW(text));
+    if (!wd_vocab_flags(v, id))
+        WD_TRY(wd_vocab_add(v, id, text, 0, NULL, err));
+    v->token[id].flags |= WD_VOCAB_ADDED | (special ? WD_VOCAB_SPECIAL : 0);
+    return wd_added_put(&r->tok->added, text, id, err);
+}
+
+/* One entry of added_tokens. */
 static wd_status read_added(reader *r, const json_t *o, const char *where, wd_err *err)
 {
     static const char *const refused[] = { "single_word", "lstrip", "rstrip", "normalized" };
-    wd_vocab *v = &r->tok->vocab;
     const char *content;
-    bool special, on, is_piece;
+    bool special, on;
     int64_t id;
-    size_t n;
 
     WD_TRY(wd_json_need_str(o, where, "content", &content, err));
     WD_TRY(wd_json_need_int(o, where, "id", 0, WD_VOCAB_ID_END - 1, &id, err));
@@ -337,23 +385,7 @@ static wd_status read_added(reader *r, const json_t *o, const char *where, wd_er
                            "%s: \"%.40s\" asks for %s matching, which Ward does not do", where, content,
                            refused[i]);
     }
-    const wd_span text = wd_span_str(content);
-    if (text.n == 0)
-        return WD_FAIL(err, WD_E_INVALID, "%s: content is empty", where);
-    if (wd_added_id(&r->tok->added, text) != UINT32_MAX)
-        return WD_FAIL(err, WD_E_INVALID, "%s: \"%.40s\" comes twice", where, content);
-    WD_TRY(token_bytes(r, text, 0, &n, &is_piece, err));
-    const uint32_t known = is_piece ? wd_vocab_find(v, r->tmp, n) : UINT32_MAX;
-    if (known != UINT32_MAX && known != (uint32_t)id)
-        return WD_FAIL(err, WD_E_INVALID, "%s: \"%.40s\" has id %lld, but %u in model.vocab", where, content,
-                       (long long)id, known);
-    if (wd_vocab_flags(v, (uint32_t)id) && !wd_span_eq(wd_vocab_bytes(v, (uint32_t)id), text))
-        return WD_FAIL(err, WD_E_INVALID, "%s: id %lld of \"%.40s\" belongs to another token", where,
-                       (long long)id, content);
-    if (!wd_vocab_flags(v, (uint32_t)id))
-        WD_TRY(wd_vocab_add(v, (uint32_t)id, text, 0, NULL, err));
-    v->token[id].flags |= WD_VOCAB_ADDED | (special ? WD_VOCAB_SPECIAL : 0);
-    return wd_added_put(&r->tok->added, text, (uint32_t)id, err);
+    return add_added(r, wd_span_str(content), (uint32_t)id, special, where, err);
 }
 
 static wd_status read_all_added(reader *r, const json_t *list, wd_err *err)
@@ -546,7 +578,58 @@ static wd_status read_all(reader *r, wd_err *err)
     return WD_OK;
 }
 
-wd_status wd_tokenizer__read(wd_tokenizer *tok, wd_span json, const char *where, wd_err *err)
+/* ---- lists ---- */
+
+static wd_status add_list_tokens(reader *r, const wd_tok_lists *l, wd_err *err)
+{
+    bool is_piece;
+    size_t n;
+
+    if (l->n_token > WD_VOCAB_ID_END)
+        return WD_FAIL(err, WD_E_LIMIT, "%s: %zu tokens, at most %u are read", r->where, l->n_token,
+                       WD_VOCAB_ID_END);
+    for (size_t i = 0; i < l->n_token; i++) {
+        if (l->kind[i] != WD_TOK_KIND_PIECE)
+            continue;
+        if (l->token[i].n == 0)
+            return WD_FAIL(err, WD_E_INVALID, "%s: token %zu is empty", r->where, i);
+        WD_TRY(token_bytes(r, l->token[i], 0, &n, &is_piece, err));
+        WD_TRY(add_vocab(r, l->token[i], is_piece, n, (uint32_t)i, err));
+    }
+    for (size_t i = 0; i < l->n_token; i++)
+        if (l->kind[i] == WD_TOK_KIND_ADDED || l->kind[i] == WD_TOK_KIND_SPECIAL)
+            WD_TRY(add_added(r, l->token[i], (uint32_t)i, l->kind[i] == WD_TOK_KIND_SPECIAL, r->where, err));
+    return WD_OK;
+}
+
+static wd_status add_template_id(const reader *r, uint32_t id, const char *what, wd_ids *to, wd_err *err)
+{
+    if (id == WD_TOKEN_NONE)
+        return WD_OK;
+    if (!wd_vocab_flags(&r->tok->vocab, id))
+        return WD_FAIL(err, WD_E_INVALID, "%s: the %s of texts is id %u, which is no token", r->where, what,
+                       id);
+    wd_ids_put(to, id);
+    return wd_ids_check(to, r->where, err);
+}
+
+static wd_status read_lists(reader *r, const wd_tok_lists *l, wd_err *err)
+{
+    WD_TRY(add_list_tokens(r, l, err));
+    for (size_t i = 0; i < l->n_merge; i++) {
+        WD_TRY(room_for_merge(r, err));
+        WD_TRY(parse_merge(r, l->merge[i], r->merge + r->n_merge, err));
+        r->n_merge++;
+    }
+    WD_TRY(add_template_id(r, l->before, "beginning", &r->tok->before, err));
+    WD_TRY(add_template_id(r, l->after, "end", &r->tok->after, err));
+    r->tok->nfc = true;
+    return check_reach(r, err);
+}
+
+/* Reads json, or lists where that is not NULL. */
+static wd_status read_any(wd_tokenizer *tok, wd_span json, const wd_tok_lists *lists, const char *where,
+                          wd_err *err)
 {
     reader *r = WD_ALLOC(reader);
     wd_status st;
@@ -559,7 +642,7 @@ wd_status wd_tokenizer__read(wd_tokenizer *tok, wd_span json, const char *where,
     wd_jscan_init(&r->scan, json, where);
     init_alphabet(r->byte_of);
     if (r->tmp)
-        st = read_all(r, err);
+        st = lists ? read_lists(r, lists, err) : read_all(r, err);
     else
         st = WD_FAIL(err, WD_E_NOMEM, "%s: no memory to read it", where);
     if (st == WD_OK)
@@ -569,4 +652,15 @@ wd_status wd_tokenizer__read(wd_tokenizer *tok, wd_span json, const char *where,
     wd_free(r->tmp);
     wd_free(r);
     return st;
+}
+
+wd_status wd_tokenizer__read(wd_tokenizer *tok, wd_span json, const char *where, wd_err *err)
+{
+    return read_any(tok, json, NULL, where, err);
+}
+
+wd_status wd_tokenizer__read_lists(wd_tokenizer *tok, const wd_tok_lists *lists, const char *where,
+                                   wd_err *err)
+{
+    return read_any(tok, (wd_span){ 0 }, lists, where, err);
 }

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "mini.h"
 #include "text/tokenizer.h"
+#include "text/vocab.h"
 
 static wd_tokenizer *pool; /* tests/golden/pool */
 static json_t *golden;     /* tests/golden/tokenizer/cases.json */
@@ -69,6 +70,122 @@ static void encoding_equals_the_reference(void **state)
             assert_false(wd_tokenizer_is_added(pool, ids.v[k]));
         wd_ids_free(&ids);
     }
+}
+
+/* The pool's tokenizer.json as lists, as a GGUF file has it. */
+static void put_lists(const json_t *doc, wd_arena *a, wd_tok_lists *l)
+{
+    const json_t *model = json_object_get(doc, "model"), *vocab = json_object_get(model, "vocab"), *v;
+    const json_t *merges = json_object_get(model, "merges"), *added = json_object_get(doc, "added_tokens");
+    const char *word;
+    l->n_token = json_object_size(vocab) + json_array_size(added) + 3; /* the last rows are without tokens */
+    l->n_merge = json_array_size(merges);
+    wd_span *token = WD_NEW_N(a, wd_span, l->n_token), *merge = WD_NEW_N(a, wd_span, l->n_merge);
+    uint8_t *kind = WD_NEW_N(a, uint8_t, l->n_token);
+    json_object_foreach((json_t *)vocab, word, v)
+    {
+        token[json_integer_value(v)] = wd_span_str(word);
+        kind[json_integer_value(v)] = WD_TOK_KIND_PIECE;
+    }
+    for (size_t i = 0; i < json_array_size(added); i++) {
+        const json_t *o = json_array_get(added, i);
+        const json_int_t id = json_integer_value(json_object_get(o, "id"));
+        token[id] = wd_span_str(json_string_value(json_object_get(o, "content")));
+        kind[id] = json_is_true(json_object_get(o, "special")) ? WD_TOK_KIND_SPECIAL : WD_TOK_KIND_ADDED;
+    }
+    for (size_t i = 0; i < l->n_merge; i++) {
+        const json_t *m = json_array_get(merges, i);
+        merge[i] = wd_span_str(json_is_string(m)
+                                   ? json_string_value(m)
+                                   : wd_arena_printf(a, "%s %s", json_string_value(json_array_get(m, 0)),
+                                                     json_string_value(json_array_get(m, 1))));
+    }
+    l->token = token;
+    l->kind = kind;
+    l->merge = merge;
+    l->before = l->after = WD_TOKEN_NONE;
+}
+
+static void lists_give_the_same_tokenizer(void **state)
+{
+    (void)state;
+    char path[600];
+    json_t *doc;
+    wd_tok_lists l;
+    wd_tokenizer *tok;
+    const json_t *cases = json_object_get(golden, "cases");
+    wd_arena *a = wd_arena_create(16u << 20, false);
+    snprintf(path, sizeof(path), "%s/golden/pool/tokenizer.json", test_data_dir());
+    assert_ok(wd_json_read_file(path, (size_t)4 << 20, &doc, &err));
+    put_lists(doc, a, &l);
+    l.after = wd_tokenizer_id(pool, "<|endoftext|>");
+    assert_ok(wd_tokenizer_open_lists(&l, "lists", &tok, &err));
+    assert_int_equal(wd_tokenizer_n_vocab(tok), wd_tokenizer_n_vocab(pool));
+    for (uint32_t id = 0; id < wd_tokenizer_n_vocab(pool); id++) {
+        assert_true(wd_span_eq(wd_tokenizer_bytes(tok, id), wd_tokenizer_bytes(pool, id)));
+        assert_int_equal(wd_tokenizer_is_added(tok, id), wd_tokenizer_is_added(pool, id));
+        assert_int_equal(wd_tokenizer_is_special(tok, id), wd_tokenizer_is_special(pool, id));
+    }
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i), *text = json_object_get(c, "text");
+        const wd_span s = wd_span_of(json_string_value(text), json_string_length(text));
+        wd_ids ids = { 0 };
+        assert_ok(wd_tokenizer_encode(tok, s, WD_TOK_SPECIAL, &ids, &err));
+        assert_ids(&ids, json_object_get(c, "ids"));
+        wd_ids_clear(&ids);
+        assert_ok(wd_tokenizer_encode(tok, s, WD_TOK_PLAIN, &ids, &err));
+        assert_ids(&ids, json_object_get(c, "plain"));
+        wd_ids_clear(&ids);
+        assert_ok(wd_tokenizer_encode(tok, s, WD_TOK_POST, &ids, &err));
+        assert_int_equal(ids.v[ids.n - 1], l.after);
+        wd_ids_free(&ids);
+    }
+    wd_tokenizer_close(tok);
+    json_decref(doc);
+    wd_arena_destroy(a);
+}
+
+static void lists_that_fit_badly_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *part;
+    } cases[] = {
+        { "merge", "model.merges[0]: \"nothing\" is not two tokens with a space between" },
+        { "unknown", "model.merges[0]: \"zzzzzzqq\" is not in the vocabulary" },
+        { "empty", "lists: token 5 is empty" },
+        { "twice", "comes twice" },
+        { "no-byte", "model.vocab has no token for byte 0x" },
+        { "end", "lists: the end of texts is id 4194303, which is no token" },
+    };
+    char path[600];
+    json_t *doc;
+    snprintf(path, sizeof(path), "%s/golden/pool/tokenizer.json", test_data_dir());
+    assert_ok(wd_json_read_file(path, (size_t)4 << 20, &doc, &err));
+    for (size_t i = 0; i < WD_COUNT(cases); i++) {
+        wd_tok_lists l;
+        wd_tokenizer *tok;
+        wd_arena *a = wd_arena_create(16u << 20, false);
+        put_lists(doc, a, &l);
+        wd_span *token = (wd_span *)(uintptr_t)l.token, *merge = (wd_span *)(uintptr_t)l.merge;
+        uint8_t *kind = (uint8_t *)(uintptr_t)l.kind;
+        if (i == 0)
+            merge[0] = WD_SPAN_LIT("nothing");
+        if (i == 1)
+            merge[0] = WD_SPAN_LIT("a zzzzzzqq");
+        if (i == 2)
+            token[5] = (wd_span){ 0 };
+        if (i == 3)
+            token[6] = token[5];
+        if (i == 4)
+            kind[5] = WD_TOK_KIND_NONE;
+        if (i == 5)
+            l.after = WD_VOCAB_ID_END - 1;
+        assert_fails(wd_tokenizer_open_lists(&l, "lists", &tok, &err), WD_E_INVALID, cases[i].part);
+        assert_null(tok);
+        wd_arena_destroy(a);
+    }
+    json_decref(doc);
 }
 
 static void decoding_equals_the_reference(void **state)
@@ -423,6 +540,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoding_equals_the_reference),
+        cmocka_unit_test(lists_give_the_same_tokenizer),
+        cmocka_unit_test(lists_that_fit_badly_are_refused),
         cmocka_unit_test(decoding_equals_the_reference),
         cmocka_unit_test(token_by_token_decoding_never_splits_a_character),
         cmocka_unit_test(every_split_of_a_text_into_byte_tokens_streams_whole_characters),

@@ -98,8 +98,10 @@ static wd_status open_one(demo *d, const char *path, wd_runtime **rt, const char
     wd_digest sum;
     char hex[65];
     m.model = path;
-    if (rt == &d->reads)
+    if (rt == &d->reads) { /* these are for the model with eyes */
         m.lora = (wd_opt_list){ 0 };
+        m.mmproj = NULL;
+    }
     WD_TRY(wd_runtime_open(d->cli, &m, rt, err));
     WD_TRY(wd_weights_digest(wd_runtime_weights(*rt), &sum, err));
     wd_digest_hex(&sum, hex);

@@ -7,9 +7,10 @@
 #define RERANK_TOKENS_MAX 10240
 #define RERANK_TAIL 5 /* im_end, newline, im_start, assistant, newline */
 
+/* By family: a VL model without its tower (GGUF) has its prompts all the same. */
 static bool is_vl(const wd_local *e)
 {
-    return e->cfg->has_vision;
+    return e->cfg->arch == WD_ARCH_QWEN3_VL || e->cfg->arch == WD_ARCH_QWEN3_VL_MOE;
 }
 
 /* The text of an item for a model without eyes: its text parts joined. */
