@@ -31,14 +31,20 @@ class Models(unittest.TestCase):
             self.assertIn("not for clinical", (MODELS / model / "README.md").read_text().lower())
 
     def test_reports_say_what_is_there(self):
-        m = measure("report", "demo", "1..12")
+        m = measure("report", "demo", "1..16")
         self.assertGreaterEqual(m["schema_valid"], 0.9)
-        self.assertGreaterEqual(m["finding_f1"], 0.5)
-        self.assertGreaterEqual(m["laterality"], 0.7)
+        self.assertGreaterEqual(m["finding_f1"], 0.8)
+        self.assertGreaterEqual(m["laterality"], 0.9)
+        self.assertGreaterEqual(m["lobe"], 0.85)
 
     def test_the_slice_of_a_sentence_is_found(self):
         m = measure("find", "demo", "1..8")
         self.assertGreaterEqual(m["top3"], 0.8)
+
+    def test_steps_of_a_lesson_have_their_times(self):
+        m = measure("lesson", "demo", "1..6")
+        self.assertGreaterEqual(m["step_f1"], 0.3)
+        self.assertLessEqual(m["step_time_err_s_median"], 1)
 
     def test_questions_become_the_right_calls(self):
         m = measure("assist", "demo-text", "1..8")

@@ -8,6 +8,7 @@ one hangs on the last bit of a logit, and two engines that differ there write di
 """
 import json
 import os
+import re
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def pairs(cases, n_slice, rng, each):
     return out
 
 
-ALSO = {"lesson": ("lesson", 3), "pose": ("rehab", 12), "phrase": ("rehab", 6)}   # suite, calls of a batch
+ALSO = {"lesson": ("lesson", 3), "cards": ("lesson", 16), "pose": ("rehab", 12), "phrase": ("rehab", 6)}   # suite, calls of a batch
 LABEL = {"en": "Slice {} (lung): ", "zh": "第 {} 层（lung）："}
 
 
@@ -78,6 +79,16 @@ def few(case, language, rng):
     prompt = "".join(LABEL[language].format(s) + PICTURE for s in slices)
     reply = json.dumps({"findings": [f for f in findings if f["slices"]]}, ensure_ascii=False)
     return slices, f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n", reply
+
+
+def few_cards(call, rng):
+    """One to three cards of a lesson: which, the prompt, and the steps that they show (as few() for slices)."""
+    pieces = call["prompt"].split(PICTURE)
+    labels = [pieces[0][re.search("(Card |卡片)1", pieces[0]).start():], *pieces[1:-1]]
+    which = sorted(int(k) for k in rng.choice(len(labels), min(len(labels), 1 + rng.integers(3)), False))
+    reply = {"steps": [s for s in json.loads(call["reply"])["steps"] if s["card"] - 1 in which]}
+    prompt = "".join(labels[k] + PICTURE for k in which)
+    return which, f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n", json.dumps(reply, ensure_ascii=False)
 
 
 class Trainer:
@@ -186,12 +197,21 @@ class Trainer:
         watch["embed"] = F.cross_entropy(s, y).detach()
         return F.cross_entropy(s, y)
 
-    def calls(self, drawn, watch, name):
+    def calls(self, drawn, watch, name, rng):
         """Loss of single calls, with colour pictures of one size or with none."""
         grids = [[(p.shape[0] // 32, p.shape[1] // 32) for p in c["pictures"]] for c in drawn]
         f, deep = self.seen([np.stack(c["pictures"]) for c in drawn], drawn) if any(grids) else (None, None)
-        b = batch.Batch([(self.ids(c["prompt"], [r * k for r, k in g]), self.reply(c["reply"]), g)
-                         for c, g in zip(drawn, grids)], self.v.image)
+        asked = [(range(len(g)), c["prompt"], c["reply"]) for c, g in zip(drawn, grids)]
+        if name == "cards":
+            asked = [few_cards(c, rng) for c in drawn]
+            first = np.cumsum([0, *(len(g) for g in grids)])
+            at = torch.tensor([first[i] + k for i, (which, _, _) in enumerate(asked) for k in which])
+            f, deep = f[at], [d[at] for d in deep]
+        items = []
+        for (which, prompt, reply), g in zip(asked, grids):
+            g = [g[k] for k in which]
+            items.append((self.ids(prompt, [r * k for r, k in g]), self.reply(reply), g))
+        b = batch.Batch(items, self.v.image)
         loss, right = b.reply_loss(self.model, b.hidden(self.think, f, deep), self.a.decided)
         watch |= {name: loss.detach(), name + "_right": right}
         return loss
@@ -212,7 +232,7 @@ class Trainer:
             self.chest(*reports.draw(rng, a.batch), rng, watch).backward()
             if others and self.run.steps % a.every == 0:
                 kind, n, calls = others[self.run.steps // a.every % len(others)]
-                self.calls(calls.draw(rng, n), watch, kind).backward()
+                self.calls(calls.draw(rng, n), watch, kind, rng).backward()
             watch["norm"] = self.opt.step(scale)
             self.run.saw(watch)
             if self.run.steps % 50 == 0:
@@ -228,7 +248,8 @@ def main():
     p.add_argument("--batch", type=int, default=5, help="studies a step")
     p.add_argument("--reports", type=int, default=2, help="of these, full reports")
     p.add_argument("--few", type=int, default=2, help="studies of one to three slices from each")
-    p.add_argument("--also", default="", help="lesson, pose, phrase: comma-separated, one a step in turn")
+    p.add_argument("--also", default="", help="lesson, cards (a few of a lesson), pose, phrase: comma-separated, one "
+                   "a step in turn")
     p.add_argument("--every", type=int, default=1, help="steps between batches of the others")
     p.add_argument("--frozen", action="store_true", help="the tower stays as it is; its tokens are computed once")
     p.add_argument("--decided", type=float, default=0.0, help="weight of the replies' entropy")
