@@ -18,4 +18,8 @@ void amx_dpbsud(int c, int a, int b);
 /* The slots of cpu/amx, compiled onto the functions above. Needs AVX-512 with VNNI and bf16. */
 void wd_kern_init_amx_emulated(wd_kern *k);
 
+/* The loops of cpu/amx/peak.c, likewise. */
+double wd_peak__amx_bf16_emulated(uint64_t rounds);
+double wd_peak__amx_int8_emulated(uint64_t rounds);
+
 #endif
