@@ -20,9 +20,11 @@ struct wd_runtime {
     wd_tokenizer *tokenizer;
     wd_pool *pool;
     wd_ops *ops;
+    wd_meter *meter; /* NULL: not metered */
     wd_model *model;
     wd_engine *engine;
     const char *isa;
+    uint32_t isa_bits;
     double load_s;
 };
 
@@ -32,6 +34,7 @@ void wd_runtime_close(wd_runtime *r)
         return;
     wd_engine_destroy(r->engine);
     wd_model_close(r->model);
+    wd_meter_destroy(r->meter);
     wd_ops_destroy(r->ops);
     wd_pool_destroy(r->pool);
     wd_tokenizer_close(r->tokenizer);
@@ -78,11 +81,13 @@ static wd_status open_operators(const wd_model_args *m, wd_runtime *r, wd_err *e
     WD_TRY(choose("precision", m->precision, precisions, 2, &precision, err));
     WD_TRY(wd_isa_parse(m->isa, &isa, err));
     r->isa = wd_isa_name(isa);
+    r->isa_bits = isa;
     WD_TRY(wd_pool_create((unsigned)m->threads, &r->pool, err));
     const wd_cpu_opts o = { .isa = isa,
                             .precision = precision ? WD_PRECISION_EXACT : WD_PRECISION_FAST,
                             .pool = r->pool };
-    return wd_cpu_ops_create(&o, &r->ops, err);
+    WD_TRY(wd_cpu_ops_create(&o, &r->ops, err));
+    return m->metered ? wd_meter_create(r->ops, &r->meter, err) : WD_OK;
 }
 
 /* --weights: in memory, before the model takes its views. */
@@ -115,9 +120,10 @@ static wd_status open_model(wd_runtime *r, wd_err *err)
     wd_model_opts o = WD_MODEL_OPTS_DEFAULT;
     o.lora = r->lora;
     o.n_lora = r->n_lora;
+    wd_ops *ops = r->meter ? wd_meter_ops(r->meter) : r->ops;
     wd_weights_use_pool(r->cp.weights, r->pool);
     WD_TRY(wd_inventory_warn_extra(&r->cp.cfg, r->cp.weights, err));
-    return wd_model_open(r->cp.weights, &r->cp.cfg, &o, r->ops, &r->model, err);
+    return wd_model_open(r->cp.weights, &r->cp.cfg, &o, ops, &r->model, err);
 }
 
 static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
@@ -190,6 +196,36 @@ double wd_runtime_load_s(const wd_runtime *r)
 const char *wd_runtime_isa(const wd_runtime *r)
 {
     return r->isa;
+}
+
+uint32_t wd_runtime_isa_bits(const wd_runtime *r)
+{
+    return r->isa_bits;
+}
+
+wd_model *wd_runtime_model(wd_runtime *r)
+{
+    return r->model;
+}
+
+wd_ops *wd_runtime_ops(wd_runtime *r)
+{
+    return r->ops;
+}
+
+wd_pool *wd_runtime_pool(wd_runtime *r)
+{
+    return r->pool;
+}
+
+wd_meter *wd_runtime_meter(wd_runtime *r)
+{
+    return r->meter;
+}
+
+const wd_kv_opts *wd_runtime_kv(const wd_runtime *r)
+{
+    return wd_local_kv(r->engine);
 }
 
 const wd_weights *wd_runtime_weights(const wd_runtime *r)

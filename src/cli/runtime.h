@@ -4,6 +4,8 @@
 
 #include "cli/cli.h"
 #include "engine/engine.h"
+#include "model/model.h"
+#include "tensor/meter.h"
 #include "weights/weights.h"
 
 /* Options of every command that runs a model; a field of its options struct. */
@@ -15,6 +17,7 @@ typedef struct wd_model_args {
     int64_t min_pixels, max_pixels; /* of an image */
     double fps;
     int64_t max_frames;
+    bool metered; /* no option: the operators keep account (wd_runtime_meter)  default false */
 } wd_model_args;
 
 #define WD_MODEL_OPT_(T, m, name, flag, type, field, def, min, max, help)                      \
@@ -50,6 +53,13 @@ void wd_runtime_close(wd_runtime *r); /* accepts NULL */
 wd_engine *wd_runtime_engine(wd_runtime *r);
 double wd_runtime_load_s(const wd_runtime *r);
 const char *wd_runtime_isa(const wd_runtime *r);
+uint32_t wd_runtime_isa_bits(const wd_runtime *r);
 const wd_weights *wd_runtime_weights(const wd_runtime *r);
+/* For measuring below the engine. Its calls and these must take turns. */
+wd_model *wd_runtime_model(wd_runtime *r);
+wd_ops *wd_runtime_ops(wd_runtime *r);
+wd_pool *wd_runtime_pool(wd_runtime *r);
+wd_meter *wd_runtime_meter(wd_runtime *r);            /* NULL unless metered */
+const wd_kv_opts *wd_runtime_kv(const wd_runtime *r); /* how the engine keeps keys and values */
 
 #endif

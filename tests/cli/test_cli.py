@@ -50,7 +50,7 @@ class Contract(unittest.TestCase):
     def test_every_command_has_help_with_examples(self):
         overview = ward("help")
         self.assertEqual(overview.returncode, 0)
-        for name in "chat report find lesson assist embed rerank tokenize inspect demo phantom version".split():
+        for name in "chat report find lesson assist embed rerank tokenize inspect bench demo phantom version".split():
             self.assertIn(name.encode(), overview.stdout)
             page = ward("help", name)
             self.assertEqual(page.returncode, 0, name)
@@ -61,7 +61,9 @@ class Contract(unittest.TestCase):
         for args in (["nothing"], ["chat", "--modl", "x"], ["chat", "hi"], ["chat", "-m", TEXT, "-t", "hot", "hi"],
                      ["chat", "-m", TEXT, "--isa", "sse9", "hi"], ["report"], ["lesson"], ["lesson", "-m", VL, "a", "b"],
                      ["lesson", "-m", VL, "--json", "--vtt", "a"], ["lesson", "-m", VL, "-l", "fr", "a"], ["rerank", "-m", VL, "only a query"],
-                     ["version", "x"], ["chat", "-m", TEXT, "--top-p", "1.5", "hi"]):
+                     ["version", "x"], ["bench", "machine", "--seconds", "0"], ["bench"], ["bench", TEXT, "more"],
+                     ["bench", TEXT, "--only", "fast"], ["bench", TEXT, "--decode", "1,,2"],
+                     ["chat", "-m", TEXT, "--top-p", "1.5", "hi"]):
             r = ward(*args)
             self.assertEqual(r.returncode, 2, (args, r.stderr))
             self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
@@ -83,6 +85,55 @@ class Contract(unittest.TestCase):
             self.assertEqual(got["id"], token)
             self.assertEqual(len(got["top"]), 2)
             self.assertEqual(got["top"][0]["id"], token)  # greedy
+
+    def test_bench_shows_the_machine_and_what_a_model_gets_of_it(self):
+        r = ward("bench", "machine", "--seconds", "0.002", "--threads", 2, "--json")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        m = json.loads(r.stdout)
+        self.assertEqual((m["threads"], len(m["cache_bytes"])), (2, 3))
+        self.assertGreater(m["read_bytes_per_s"]["usual"]["one"], 0)
+        r = ward("bench", "machine", "--seconds", "0.002", "--isa", "ref", "--json")
+        self.assertTrue(all(v is None for v in json.loads(r.stdout)["operations_per_s"].values()))
+        with tempfile.TemporaryDirectory() as d:
+            saved = pathlib.Path(d) / "m.json"
+            r = ward("bench", "machine", "--seconds", "0.002", "--save", saved)
+            self.assertIn(b"read, huge pages", r.stdout)
+            self.assertEqual(json.loads(saved.read_text()).keys(), m.keys())
+            r = ward("bench", "machine", "--seconds", "0.002", "--save", pathlib.Path(d) / "none" / "m.json")
+            self.assertEqual(r.returncode, 3)
+            self.assertIn(b"read, huge pages", r.stdout)  # not lost
+            self.assertIn(b"none/m.json", r.stderr)
+
+        sizes = ["--prefill", "20,600", "--decode", "0,70", "--image", "64", "--rerank", 2, "--batch", "1,4", "--steps", 3]
+        r = ward("bench", VL, "--seconds", "0.002", "--repeat", 2, *sizes, "--json")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        v = json.loads(r.stdout)
+        self.assertEqual([(x["work"], x["size"]) for x in v["results"]], [
+            ("prefill", 20), ("prefill", 600), ("decode", 0), ("decode", 70), ("image", 64), ("rerank", 2), ("batch", 1),
+            ("batch", 4)])
+        for x in v["results"]:
+            if "missing" in x:
+                self.assertEqual(x["work"], "batch")
+                continue
+            self.assertEqual(len(x["seconds"]), 2)
+            self.assertLessEqual(x["least"], x["median"])
+            self.assertLessEqual(x["median"], x["most"])
+            if x["unit"] == "tokens/s":
+                self.assertAlmostEqual(x["least"], x["tokens"] / max(x["seconds"]), delta=1e-6 * x["least"])
+            else:
+                self.assertEqual(x["most"], max(x["seconds"]))
+            self.assertGreater(x["share"], 0)
+            self.assertLessEqual(sum(x["parts_s"].values()), sum(x["seconds"]) / 2)
+            self.assertGreater(x["operations"]["products"], 0)
+        table = ward("bench", TEXT, "--seconds", "0", "--only", "image", "--only", "decode", "--decode", "5", "--steps", 2).stdout
+        self.assertIn(b"decode 5 ", table)
+        self.assertIn(b"image 512       missing: the model reads text only", table)
+        self.assertNotIn(b"prefill", table)
+        r = ward("bench", VL, "--seconds", "0", "--image", "500")
+        self.assertEqual((r.returncode, r.stdout), (2, b""))
+        self.assertIn(b"500 pixels, expected a multiple of 32", r.stderr)
+        r = ward("bench", VL, "--seconds", "0", "--only", "decode", "--decode", "999999")
+        self.assertIn(b"missing: longer than the model's context", r.stdout)
 
     def test_greedy_repeats_and_a_seed_repeats(self):
         self.assertEqual(chat("Hello")["tokens"], chat("Hello")["tokens"])

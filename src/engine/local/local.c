@@ -117,6 +117,12 @@ wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err)
     return WD_OK;
 }
 
+const wd_kv_opts *wd_local_kv(const wd_engine *e)
+{
+    const wd_local *l = e->self;
+    return wd_kv_pool_opts(l->pool);
+}
+
 void wd_local__forget(wd_local *e)
 {
     wd_kv_truncate(e->kv, 0);

@@ -28,4 +28,7 @@ typedef struct wd_local_opts {
 
 WD_MUST_CHECK wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err);
 
+/* How such an engine keeps keys and values; valid as long as it. */
+const wd_kv_opts *wd_local_kv(const wd_engine *e);
+
 #endif
