@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 SECONDS_EACH ?= 600
 
-.PHONY: all demo demo-model check install sanitize fuzz format clean packages
+.PHONY: all demo demo-model bench check install sanitize fuzz format clean packages
 
 all: packages $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -21,6 +21,10 @@ demo: all
 # Trains models/demo and models/demo-text again from synthetic cases: hours (tools/demo-model/make says how many).
 demo-model: all
 	@tools/demo-model/make
+
+# What this machine can do and how much of it Ward gets, on random weights: about ten minutes (bench/run; bench/vs compares).
+bench: all
+	@bench/run $(BUILD)/src/cli/ward
 
 # Everything: checkers, all tests, all tests again under ASan and UBSan (clang). Ends in "N passed, N failed".
 check: packages
