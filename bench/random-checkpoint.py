@@ -12,7 +12,9 @@ a text has more tokens. --layers cuts the decoder down, for trying things out.
 One tensor is in memory at a time. Needs numpy; --gguf and --mmproj also the gguf package (0.19).
 """
 import argparse
+import functools
 import json
+import math
 import os
 import shutil
 import struct
@@ -48,20 +50,30 @@ COMMON = dict(patch_size=16, temporal_patch_size=2, merge_size=2, image_mean=[0.
               resample=3, processor_class="Qwen3VLProcessor")
 
 
-def draw(name, shape, seed):
-    """Sound weights of their size: norms near 1, small biases, the rest N(0, 1 / fan_in); as bf16 bit patterns."""
-    rng = np.random.Generator(np.random.SFC64([seed, zlib.crc32(name.encode())]))
-    v = rng.standard_normal(int(np.prod(shape)), dtype=np.float32)
-    if name.endswith(".bias"):
-        v *= np.float32(0.02)
-    elif "norm" in name.split(".")[-2]:
-        v *= np.float32(0.02)
-        v += 1
-    else:
-        v *= np.float32(1 / np.sqrt(np.prod(shape[1:])))
+def round_bits(v):
+    """f32 to bf16 bit patterns."""
     bits = v.view(np.uint32)
     bits += 0x7fff + ((bits >> 16) & 1)
-    return (bits >> 16).astype(np.uint16).reshape(shape)
+    return (bits >> 16).astype(np.uint16)
+
+
+@functools.lru_cache
+def pool(seed):
+    """Normal values that all matrices are cut from, each from another place; a prime number, so that no row repeats another."""
+    return round_bits(np.random.Generator(np.random.SFC64(seed)).standard_normal(4194301, dtype=np.float32))
+
+
+def draw(name, shape, seed):
+    """Sound weights of their size: norms near 1, small biases, the rest N(0, 1 / fan_in) to the nearest power of two; as bf16
+    bit patterns. A matrix is a long stretch of the pool, its scale taken off the exponents: drawing two thousand million
+    numbers one by one would take minutes."""
+    n, at = int(np.prod(shape)), zlib.crc32(name.encode())
+    if name.endswith(".bias") or "norm" in name.split(".")[-2]:
+        v = np.random.Generator(np.random.SFC64([seed, at])).standard_normal(n, dtype=np.float32) * np.float32(0.02)
+        return round_bits(v if name.endswith(".bias") else v + 1).reshape(shape)
+    bits = np.resize(np.roll(pool(seed), at % pool(seed).size), n)
+    bits -= np.uint16(round(math.log2(np.prod(shape[1:])) / 2) << 7)
+    return bits.reshape(shape)
 
 
 def to_f32(bits):
