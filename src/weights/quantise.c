@@ -128,7 +128,7 @@ static plan plan_for(const wd_weights *w, const wd_model_config *c, const wd_qua
     p.n_out = t->dim[t->n_dim - (p.in_out ? 1 : 2)];
     p.n_in = t->dim[t->n_dim - (p.in_out ? 2 : 1)];
     p.group = group_for(o, p.n_in);
-    *misfit = p.n_in % p.group || p.n_out % STRIPE || p.n_in == 0 || p.n_out == 0;
+    *misfit = p.n_in % p.group || p.n_out % STRIPE || p.n_in == 0 || p.n_out == 0 || wd_tensor_count(t) == 0;
     if (!*misfit)
         p.type = head ? WD_DTYPE_W8 : o->type;
     return p;

@@ -208,7 +208,7 @@ static wd_status join_matrix(wd_weights *w, entry *e, entry *scale, entry *zero,
     size_t want[4] = { e->t.dim[0], dim[0], n_group, WD_QUANT_STRIPE };
     if (!lead)
         memmove(want, want + 1, 3 * sizeof want[0]);
-    if (!wd_quant_group_is_good(group) || dim[0] == 0)
+    if (!wd_quant_group_is_good(group) || dim[0] == 0 || e->t.dim[0] == 0)
         return WD_FAIL(err, WD_E_INVALID,
                        "%s: tensor %s: %zu inputs with %zu scales, expected one for 32, 64 or 128",
                        w->shard[e->shard_i].path, e->stored, n_in, n_group);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "tensor/ops.h"
+#include "tensor/quant.h"
 
 enum {
     VOCAB = 151936,
@@ -71,6 +72,36 @@ static void f8_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in)
         .y = b->y, .x = b->x, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &lin
     };
     ops->linear(ops->self, &a);
+}
+
+/* W8 and W4 over the same memory; any bytes are weights, and scales. */
+static void quant_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in, wd_dtype dtype)
+{
+    const wd_quant_sizes s = wd_quant_size(dtype, n_out, n_in, 32);
+    const size_t places = 2 * (size_t)VOCAB * HIDDEN / (s.data + s.scale + s.zero);
+    const uint8_t *at = (const uint8_t *)b->w + b->turn++ % places * (s.data + s.scale + s.zero);
+    const wd_linear lin = { .w = { .data = at,
+                                   .dtype = dtype,
+                                   .n_dim = 2,
+                                   .dim = { n_out, n_in },
+                                   .scale = at + s.data,
+                                   .scale_dtype = WD_DTYPE_F16,
+                                   .zero = dtype == WD_DTYPE_W4 ? at + s.data + s.scale : NULL,
+                                   .group = 32 } };
+    const wd_linear_args a = {
+        .y = b->y, .x = b->x, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &lin
+    };
+    ops->linear(ops->self, &a);
+}
+
+static void w8_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in)
+{
+    quant_case(b, ops, n, n_out, n_in, WD_DTYPE_W8);
+}
+
+static void w4_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in)
+{
+    quant_case(b, ops, n, n_out, n_in, WD_DTYPE_W4);
 }
 
 static void paged_case(bench *b, wd_ops *ops, size_t n, size_t pos, size_t unused)
@@ -150,6 +181,12 @@ static void bench_level(bench *b, const levels_ops *ops)
     for (size_t i = 0; i < WD_COUNT(rows); i++)
         measure(b, ops, "linear_f8", f8_case, rows[i], FF, HIDDEN, (double)FF * HIDDEN,
                 2.0 * FF * HIDDEN * (double)rows[i]);
+    for (size_t i = 0; i < WD_COUNT(rows); i++) {
+        measure(b, ops, "linear_w8", w8_case, rows[i], FF, HIDDEN, 34.0 / 32 * FF * HIDDEN,
+                2.0 * FF * HIDDEN * (double)rows[i]);
+        measure(b, ops, "linear_w4", w4_case, rows[i], FF, HIDDEN, 19.0 / 32 * FF * HIDDEN,
+                2.0 * FF * HIDDEN * (double)rows[i]);
+    }
     for (size_t d = 0; d < WD_COUNT(depths); d++) {
         for (size_t n = 1; n <= 512; n += 511) {
             const double keys = (double)n * ((double)depths[d] + 0.5 * ((double)n + 1));

@@ -159,6 +159,36 @@ static void matrices_of_the_decoder_are_quantised_and_nothing_else(void **state)
     wd_weights_close(w);
 }
 
+/* Dimensions of nothing times a great deal: no byte in the file, and none is read. */
+static void a_matrix_of_no_experts_is_left_alone(void **state)
+{
+    (void)state;
+    static const char header[] = "{\"model.layers.0.mlp.experts.gate_up_proj\":{\"dtype\":\"BF16\",\"shape\":"
+                                 "[0,4096,4096],\"data_offsets\":[0,0]}}";
+    static const char parts[] =
+        "{\"x\":{\"dtype\":\"U8\",\"shape\":[0,1152921504606846976,8,16,4],\"data_offsets\":[0,0]},"
+        "\"x_scale\":{\"dtype\":\"F16\",\"shape\":[0,1152921504606846976,1,16],\"data_offsets\":[0,0]}}";
+    wd_model_config c;
+    wd_weights *w;
+    wd_quantised done;
+    open_golden("text-moe", &c, &w);
+    wd_weights_close(w);
+    char *dir = test_make_dir();
+    wd_buf b = { 0 };
+    test_st_raw(&b, header, 0);
+    test_write(dir, "model.safetensors", b.p, b.n);
+    assert_ok(wd_weights_open(dir, &w, &err));
+    assert_ok(wd_weights_quantise(w, &c, &(wd_quantise_opts){ .type = WD_DTYPE_W8 }, &done, &err));
+    assert_int_equal(done.n_matrix, 0);
+    wd_weights_close(w);
+    wd_buf_clear(&b);
+    test_st_raw(&b, parts, 0);
+    test_write(dir, "model.safetensors", b.p, b.n);
+    assert_fails(wd_weights_open(dir, &w, &err), WD_E_INVALID, "expected one for 32, 64 or 128");
+    wd_buf_free(&b);
+    test_rm_dir(dir);
+}
+
 /* One thread or three, either orientation of experts: the same bytes. */
 static void bytes_do_not_depend_on_threads_or_orientation(void **state)
 {
@@ -298,6 +328,7 @@ int main(void)
         cmocka_unit_test(parts_are_put_together),
         cmocka_unit_test(parts_that_do_not_fit_are_refused),
         cmocka_unit_test(matrices_of_the_decoder_are_quantised_and_nothing_else),
+        cmocka_unit_test(a_matrix_of_no_experts_is_left_alone),
         cmocka_unit_test(bytes_do_not_depend_on_threads_or_orientation),
         cmocka_unit_test(a_weight_that_is_not_finite_is_named),
         cmocka_unit_test(cancelling_and_wrong_options_stop_it),
