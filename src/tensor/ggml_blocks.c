@@ -83,12 +83,11 @@ static void decode_q5_1(const uint8_t *b, float *dst)
         dst[i] = d * (float)five_bits(b + 8, high, i) + m;
 }
 
+/* The values of IQ4_NL: denser around zero, as weights are. */
+static const int8_t level[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+
 static void decode_iq4_nl(const uint8_t *b, float *dst)
 {
-    /* Denser around zero, as weights are. */
-    static const int8_t level[16] = {
-        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113
-    };
     const float d = f16_at(b);
     for (size_t i = 0; i < N32; i++)
         dst[i] = d * (float)level[nibble(b + 2, i)];
@@ -108,7 +107,14 @@ static void k_scale(const uint8_t *s, unsigned g, unsigned *scale, unsigned *min
     *min = (unsigned)(s[g + 4] >> 4) | (unsigned)(s[g] >> 6) << 4;
 }
 
-/* 8 groups of 32; two neighbours share 32 bytes, the first in the low halves. high NULL: four bits. */
+/* Value i of group g. Two neighbours share 32 bytes, the first in the low halves. high NULL: four bits. */
+static unsigned k_value(const uint8_t *high, const uint8_t *q, unsigned g, size_t i)
+{
+    const uint8_t from = q[(size_t)(g / 2) * 32 + i];
+    const unsigned v = g % 2 ? from >> 4 : from & 15u;
+    return high ? v | ((high[i] >> g) & 1u) << 4 : v;
+}
+
 static void decode_k(const uint8_t *b, const uint8_t *high, const uint8_t *q, float *dst)
 {
     const float d = f16_at(b), e = f16_at(b + 2);
@@ -116,13 +122,8 @@ static void decode_k(const uint8_t *b, const uint8_t *high, const uint8_t *q, fl
         unsigned scale, min;
         k_scale(b + 4, g, &scale, &min);
         const float ds = d * (float)scale, em = e * (float)min;
-        const uint8_t *from = q + (size_t)(g / 2) * 32;
-        for (size_t i = 0; i < 32; i++) {
-            unsigned v = g % 2 ? from[i] >> 4 : from[i] & 15u;
-            if (high)
-                v |= ((high[i] >> g) & 1u) << 4;
-            dst[g * 32 + i] = ds * (float)v - em;
-        }
+        for (size_t i = 0; i < 32; i++)
+            dst[g * 32 + i] = ds * (float)k_value(high, q, g, i) - em;
     }
 }
 
@@ -220,4 +221,43 @@ void wd_ggml_to_f32(wd_ggml_type t, const void *src, float *dst, size_t n)
     const uint8_t *block = src;
     for (size_t i = 0; i < n; i += f->len, block += f->bytes)
         f->decode(block, dst + i);
+}
+
+/* A group of Q4_K or Q5_K. */
+static void k_group(const uint8_t *b, const uint8_t *high, const uint8_t *q, unsigned g, wd_ggml_group *out)
+{
+    unsigned scale, min;
+    k_scale(b + 4, g, &scale, &min);
+    out->step = f16_at(b) * (float)scale;
+    out->min = -(f16_at(b + 2) * (float)min);
+    for (size_t i = 0; i < WD_GGML_GROUP; i++)
+        out->q[i] = (int8_t)k_value(high, q, g, i);
+}
+
+bool wd_ggml_group_at(wd_ggml_type t, const void *src, size_t g, wd_ggml_group *out)
+{
+    assert(wd_ggml_can_decode(t));
+    if (formats[t].len == 1 || t == WD_GGML_Q6_K)
+        return false;
+    const size_t per = formats[t].len / WD_GGML_GROUP;
+    const uint8_t *b = (const uint8_t *)src + g / per * formats[t].bytes;
+    *out = (wd_ggml_group){ .step = f16_at(b), .step_f16 = wd_le16(b) };
+    if (t == WD_GGML_Q4_K) {
+        k_group(b, NULL, b + 16, (unsigned)(g % per), out);
+        return true;
+    }
+    if (t == WD_GGML_Q5_K) {
+        k_group(b, b + 16, b + 48, (unsigned)(g % per), out);
+        return true;
+    }
+    out->min = t == WD_GGML_Q4_0                        ? -8 * out->step
+               : t == WD_GGML_Q4_1 || t == WD_GGML_Q5_1 ? f16_at(b + 2)
+                                                        : 0;
+    for (size_t i = 0; i < WD_GGML_GROUP; i++)
+        out->q[i] = (int8_t)(t == WD_GGML_Q8_0     ? b[2 + i]
+                             : t == WD_GGML_Q5_0   ? (int)five_bits(b + 6, wd_le32(b + 2), i) - 16
+                             : t == WD_GGML_Q5_1   ? (int)five_bits(b + 8, wd_le32(b + 4), i)
+                             : t == WD_GGML_IQ4_NL ? level[nibble(b + 2, i)]
+                                                   : (int)nibble(b + (t == WD_GGML_Q4_1 ? 4 : 2), i));
+    return true;
 }

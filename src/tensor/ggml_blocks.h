@@ -55,4 +55,15 @@ size_t wd_ggml_block_bytes(wd_ggml_type t); /* at most 210 */
 /* n values, n a multiple of the block's, from src, at any alignment. NaN and infinite scales give what they give. */
 void wd_ggml_to_f32(wd_ggml_type t, const void *src, float *dst, size_t n);
 
+/* 32 values of a quantised type as the file holds them: value = step * q + min, up to the rounding of f32. */
+#define WD_GGML_GROUP 32
+typedef struct wd_ggml_group {
+    float step, min;
+    uint16_t step_f16;       /* the same as step, of the types whose blocks are one group */
+    int8_t q[WD_GGML_GROUP]; /* Q8_0, Q5_0, IQ4_NL: signed, min is 0; Q4_0, Q4_1, Q5_1, Q4_K, Q5_K: from 0 */
+} wd_ggml_group;
+
+/* Group g of the values from src on. False for F32, F16, BF16, and for Q6_K, whose groups have 16 values. */
+bool wd_ggml_group_at(wd_ggml_type t, const void *src, size_t g, wd_ggml_group *out);
+
 #endif

@@ -1,15 +1,12 @@
-/* The tensors of GGUF files under the names of spec sections 2.2 and 2.3, and their values in types that the operators
- * take. */
+/* The tensors of GGUF files under the names of spec sections 2.2 and 2.3. */
 #include "weights/gguf_open.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include "weights/gguf_parts.h"
 #include "weights/weights_parts.h"
 
 #define ARENA_MAX ((size_t)4 << 30)
-#define PIECE 512 /* values decoded at a time: whole blocks of every type */
 
 typedef wd_weights_entry entry;
 
@@ -102,11 +99,6 @@ static const char *find_name(const char *const *pairs, size_t n, wd_span stem)
 
 /* ---- entries ---- */
 
-static wd_dtype plain_dtype(wd_ggml_type t)
-{
-    return t == WD_GGML_F32 ? WD_DTYPE_F32 : t == WD_GGML_F16 ? WD_DTYPE_F16 : WD_DTYPE_BF16;
-}
-
 static bool is_plain(wd_ggml_type t)
 {
     return wd_ggml_block_len(t) == 1;
@@ -141,11 +133,7 @@ static wd_status add_rows(builder *b, const wd_gguf_tensor *t, const char *name,
     e->rows[0] = (wd_weights_rows){ t->data + first_row * row_bytes, t->type, n_row, n_col };
     e->t.n_dim = n_dim;
     memcpy(e->t.dim, dim, n_dim * sizeof *dim);
-    e->t.dtype = is_plain(t->type) ? plain_dtype(t->type) : WD_DTYPE_BF16;
-    e->t.data = is_plain(t->type) ? e->rows[0].data : NULL;
-    e->form = !is_plain(t->type)                     ? WD_WEIGHTS_DECODED
-              : t->type == WD_GGML_F16 && n_dim >= 2 ? WD_WEIGHTS_NARROWED
-                                                     : WD_WEIGHTS_IN_PLACE;
+    wd_weights__plan(e);
     return WD_OK;
 }
 
@@ -328,119 +316,4 @@ wd_status wd_weights_open_gguf(const wd_gguf_set *s, const wd_model_config *c, w
     }
     *out = w;
     return WD_OK;
-}
-
-/* ---- values ---- */
-
-/* Is there a bf16 of this value? */
-static bool fits_bf16(float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return (bits & 0xFFFFu) == 0;
-}
-
-typedef struct make_job {
-    const wd_weights_rows *from;
-    size_t count;
-    wd_bf16 *to;
-    bool exactly;         /* give up at a value that bf16 does not have */
-    atomic_bool is_exact; /* false as soon as one was met */
-} make_job;
-
-static const uint8_t *values_at(const wd_weights_rows *r, size_t i)
-{
-    return r->data + i / wd_ggml_block_len(r->type) * wd_ggml_block_bytes(r->type);
-}
-
-static void make_part(void *arg, unsigned worker, unsigned n_worker)
-{
-    make_job *j = arg;
-    float piece[PIECE];
-    size_t first, last;
-    wd_pool_share((j->count + PIECE - 1) / PIECE, 1, worker, n_worker, &first, &last);
-    for (size_t i = first * PIECE; i < WD_MIN(last * PIECE, j->count); i += PIECE) {
-        const size_t n = WD_MIN((size_t)PIECE, j->count - i);
-        bool fits = true;
-        wd_ggml_to_f32(j->from->type, values_at(j->from, i), piece, n);
-        for (size_t k = 0; k < n; k++) {
-            fits &= fits_bf16(piece[k]);
-            j->to[i + k] = wd_f32_to_bf16(piece[k]);
-        }
-        if (j->exactly && !fits) {
-            atomic_store(&j->is_exact, false);
-            return;
-        }
-    }
-}
-
-static wd_status take_memory(const wd_weights *w, const entry *e, size_t count, wd_dtype dtype, void **out,
-                             wd_err *err)
-{
-    *out = wd_alloc_aligned(count, wd_dtype_bytes(dtype));
-    return *out ? WD_OK
-                : WD_FAIL(err, WD_E_NOMEM, "%s: no memory for the %zu values of tensor %s",
-                          w->shard[e->shard_i].path, count, e->stored);
-}
-
-static void keep(wd_weights *w, entry *e, void *made, size_t count, wd_dtype dtype)
-{
-    e->owned = made;
-    e->t.data = made;
-    e->t.dtype = dtype;
-    e->form = WD_WEIGHTS_IN_PLACE;
-    w->made_bytes += count * wd_dtype_bytes(dtype);
-}
-
-/* DECODED and NARROWED. */
-static wd_status make_bf16(wd_weights *w, entry *e, wd_err *err)
-{
-    void *made;
-    make_job j = { .from = &e->rows[0], .count = e->rows[0].n_row * e->rows[0].n_col };
-    WD_TRY(take_memory(w, e, j.count, WD_DTYPE_BF16, &made, err));
-    j.to = made;
-    j.exactly = e->form == WD_WEIGHTS_NARROWED;
-    atomic_init(&j.is_exact, true);
-    wd_pool_run(w->pool, make_part, &j);
-    if (atomic_load(&j.is_exact)) {
-        keep(w, e, made, j.count, WD_DTYPE_BF16);
-    } else {
-        wd_free(made);
-        e->form = WD_WEIGHTS_IN_PLACE;
-    }
-    return WD_OK;
-}
-
-/* A few megabytes: one thread. */
-static wd_status make_joined(wd_weights *w, entry *e, wd_err *err)
-{
-    void *wide, *narrow;
-    const size_t n = e->n_turn, half = e->rows[0].n_row * e->rows[0].n_col;
-    bool exact = e->narrow;
-    WD_TRY(take_memory(w, e, 2 * half, WD_DTYPE_F32, &wide, err));
-    float *to = wide;
-    for (size_t i = 0; i < half; i += n) {
-        wd_ggml_to_f32(e->rows[0].type, values_at(&e->rows[0], i), to + 2 * i, n);
-        wd_ggml_to_f32(e->rows[1].type, values_at(&e->rows[1], i), to + 2 * i + n, n);
-    }
-    for (size_t i = 0; i < 2 * half && exact; i++)
-        exact = fits_bf16(to[i]);
-    if (!exact) {
-        keep(w, e, wide, 2 * half, WD_DTYPE_F32);
-        return WD_OK;
-    }
-    const wd_status st = take_memory(w, e, 2 * half, WD_DTYPE_BF16, &narrow, err);
-    for (size_t i = 0; i < 2 * half && !st; i++)
-        ((wd_bf16 *)narrow)[i] = wd_f32_to_bf16(to[i]);
-    wd_free(wide);
-    if (!st)
-        keep(w, e, narrow, 2 * half, WD_DTYPE_BF16);
-    return st;
-}
-
-wd_status wd_weights__make(wd_weights *w, wd_weights_entry *e, wd_err *err)
-{
-    if (e->form == WD_WEIGHTS_IN_PLACE)
-        return WD_OK;
-    return e->form == WD_WEIGHTS_JOINED ? make_joined(w, e, err) : make_bf16(w, e, err);
 }

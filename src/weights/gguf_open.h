@@ -7,10 +7,12 @@
  * Architectures: qwen3, qwen3moe, qwen3vl, qwen3vlmoe; projector qwen3vl_merger. Names and keys are those that llama.cpp's
  * converter writes (spec section 2.9).
  *
- * What memory holds. F32, F16 and BF16 tensors are used in place. Quantised ones are decoded to bf16 when the model asks
- * for them: 2 bytes for each weight, beside the mapped file. F16 matrices become bf16 where every value can be told in
- * bf16, as all of a model published in bf16 can: the products are then many times faster; others stay F16 in place. The
- * patch embedding, two convolutions in the file, is put together again.
+ * What memory holds. F32, F16 and BF16 tensors are used in place. The decoder's quantised matrices are packed as W8 or W4
+ * (tensor/quant.h) when the model asks for them, beside the mapped file: Q8_0, Q5_0, IQ4_NL and Q4_0 without any change of
+ * their values, Q4_1 and Q4_K with a minimum rounded to a sixteenth of a step, Q5_1, Q5_K and Q6_K quantised again to
+ * eight bits. Those of the tower are decoded to bf16. F16 matrices become bf16 where every value can be told in bf16, as
+ * all of a model published in bf16 can: the products are then many times faster; others stay F16 in place. The patch
+ * embedding, two convolutions in the file, is put together again.
  */
 #ifndef WD_WEIGHTS_GGUF_OPEN_H
 #define WD_WEIGHTS_GGUF_OPEN_H

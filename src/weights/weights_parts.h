@@ -24,6 +24,7 @@ typedef struct wd_weights_rows {
 /* How an entry's values come to be. */
 typedef enum wd_weights_form {
     WD_WEIGHTS_IN_PLACE, /* in the file */
+    WD_WEIGHTS_PACKED,   /* rows[0], a quantised type, as W8 or W4 */
     WD_WEIGHTS_DECODED,  /* rows[0], a quantised type, as bf16 */
     WD_WEIGHTS_NARROWED, /* rows[0], F16, as bf16 when no value changes by that; in place otherwise */
     WD_WEIGHTS_JOINED,   /* n_turn values of rows[0], then of rows[1], and so on; F32, or bf16 as above */
@@ -59,6 +60,8 @@ struct wd_weights {
 
 /* Fills by_name. WD_E_CORRUPT for two tensors of one name. */
 WD_MUST_CHECK wd_status wd_weights__index_names(wd_weights *w, wd_err *err);
+/* For an entry with name, shape and part: how its values are to be had, and their type. */
+void wd_weights__plan(wd_weights_entry *e);
 /* Makes an entry of a GGUF file what its t says. */
 WD_MUST_CHECK wd_status wd_weights__make(wd_weights *w, wd_weights_entry *e, wd_err *err);
 

@@ -1,10 +1,11 @@
 /* Block formats of GGUF: the values of the gguf package, bit for bit, and the formulas by hand. */
 #include "support/test.h"
 
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/file.h"
+#include "tensor/dtype.h"
 #include "tensor/ggml_blocks.h"
 
 static void every_type_equals_the_reference(void **state)
@@ -80,6 +81,38 @@ static void blocks_by_hand(void **state)
     assert_true(v[32] == 0);
 }
 
+/* Step, minimum and integers give the decoded value again. */
+static void groups_give_the_same_values(void **state)
+{
+    (void)state;
+    static const wd_ggml_type types[] = { WD_GGML_Q8_0, WD_GGML_Q4_0, WD_GGML_Q4_1, WD_GGML_Q5_0,
+                                          WD_GGML_Q5_1, WD_GGML_Q4_K, WD_GGML_Q5_K, WD_GGML_IQ4_NL };
+    uint8_t block[2 * 176];
+    float want[512];
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = (uint8_t)(i * 37 + i / 7); /* any bits; scales stay finite */
+    for (size_t k = 0; k < WD_COUNT(types); k++) {
+        wd_ggml_group g;
+        const size_t len = wd_ggml_block_len(types[k]), bytes = wd_ggml_block_bytes(types[k]);
+        for (size_t b = 0; b < 2; b++) {
+            block[b * bytes + 1] = 0x2C;
+            if (types[k] != WD_GGML_Q8_0)
+                block[b * bytes + 3] = 0xA8; /* where a minimum may stand */
+        }
+        wd_ggml_to_f32(types[k], block, want, 2 * len);
+        for (size_t i = 0; i < 2 * len; i++) {
+            assert_true(wd_ggml_group_at(types[k], block, i / 32, &g));
+            const float got = g.step * (float)g.q[i % 32] + g.min;
+            assert_true(fabsf(got - want[i]) <= 1e-6f * (fabsf(g.min) + fabsf(want[i])));
+            assert_true(len > 32 || wd_f16_to_f32(g.step_f16) == g.step);
+        }
+    }
+    wd_ggml_group g;
+    assert_false(wd_ggml_group_at(WD_GGML_F32, block, 0, &g));
+    assert_false(wd_ggml_group_at(WD_GGML_BF16, block, 0, &g));
+    assert_false(wd_ggml_group_at(WD_GGML_Q6_K, block, 0, &g));
+}
+
 static void names_and_sizes_are_those_of_the_format(void **state)
 {
     (void)state;
@@ -100,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_equals_the_reference),
         cmocka_unit_test(blocks_by_hand),
+        cmocka_unit_test(groups_give_the_same_values),
         cmocka_unit_test(names_and_sizes_are_those_of_the_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,12 @@
 /* Models in GGUF files: configuration, names, values, parts, and the vision file. */
 #include "support/test.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/json.h"
 #include "support/gguf.h"
+#include "tensor/quant.h"
 #include "weights/gguf_open.h"
 #include "weights/inventory.h"
 
@@ -72,7 +74,8 @@ static void check_inventory(opened *o)
         assert_ok(wd_weights_check(o->w, e->name, e->dim, e->n_dim, &err));
         assert_ok(wd_weights_get(o->w, e->name, e->dim, e->n_dim, &t, &err));
         assert_non_null(t.data);
-        assert_true(t.dtype == WD_DTYPE_F32 || t.dtype == WD_DTYPE_F16 || t.dtype == WD_DTYPE_BF16);
+        assert_true(t.dtype == WD_DTYPE_F32 || t.dtype == WD_DTYPE_F16 || t.dtype == WD_DTYPE_BF16 ||
+                    t.scale);
     }
     wd_arena_destroy(a);
 }
@@ -165,25 +168,20 @@ static void joined_tensors_come_apart(void **state)
         wd_ggml_to_f32(types[i], qkv->data, want, 64 * 32);
         const wd_tensor k = get2(&o, "layers.1.self_attn.k_proj.weight", 16, 32);
         const wd_tensor v = get2(&o, "layers.1.self_attn.v_proj.weight", 16, 32);
-        for (size_t e = 0; e < 16 * 32; e++) {
-            const bool exact = types[i] == WD_GGML_F32;
-            const float wk = want[32 * 32 + e], wv = want[48 * 32 + e];
-            assert_true(wd_tensor_get(&k, e) == (exact ? wk : wd_bf16_to_f32(wd_f32_to_bf16(wk))));
-            assert_true(wd_tensor_get(&v, e) == (exact ? wv : wd_bf16_to_f32(wd_f32_to_bf16(wv))));
+        for (size_t e = 0; e < 16 * 32; e++) { /* F32 and BF16 in place, Q8_0 as W8, Q4_0 as W4: all exact */
+            assert_true(wd_tensor_get(&k, e) == want[32 * 32 + e]);
+            assert_true(wd_tensor_get(&v, e) == want[48 * 32 + e]);
         }
         wd_ggml_to_f32(types[i], both->data, want, 4 * 64 * 32);
         const wd_tensor up = get2(&o, "layers.1.mlp.experts.2.up_proj.weight", 32, 32);
-        for (size_t e = 0; e < 32 * 32; e++) {
-            const float wu = want[(2 * 64 + 32) * 32 + e];
-            assert_true(wd_tensor_get(&up, e) ==
-                        (types[i] == WD_GGML_F32 ? wu : wd_bf16_to_f32(wd_f32_to_bf16(wu))));
-        }
+        for (size_t e = 0; e < 32 * 32; e++)
+            assert_true(wd_tensor_get(&up, e) == want[(2 * 64 + 32) * 32 + e]);
         close_all(&o);
     }
     test_rm_dir(dir);
 }
 
-static void values_are_decoded_once_and_by_any_number_of_threads(void **state)
+static void values_are_packed_once_and_by_any_number_of_threads(void **state)
 {
     (void)state;
     char *dir = test_make_dir();
@@ -193,16 +191,16 @@ static void values_are_decoded_once_and_by_any_number_of_threads(void **state)
     open_text(dir, &(test_gguf_model){ .type = WD_GGML_Q4_1 }, &three);
     assert_ok(wd_pool_create(3, &pool, &err));
     wd_weights_use_pool(three.w, pool);
-    const size_t before = wd_weights_made_bytes(one.w);
-    assert_int_equal(before, 0);
+    assert_int_equal(wd_weights_made_bytes(one.w), 0);
     const wd_tensor a = get2(&one, "layers.0.mlp.up_proj.weight", 64, 32);
-    assert_int_equal(wd_weights_made_bytes(one.w), 64 * 32 * 2);
+    const size_t bytes = wd_quant_bytes(WD_DTYPE_W4, 64, 32, 32);
+    assert_int_equal(wd_weights_made_bytes(one.w), bytes);
     const wd_tensor again = get2(&one, "layers.0.mlp.up_proj.weight", 64, 32);
     assert_ptr_equal(a.data, again.data);
-    assert_int_equal(wd_weights_made_bytes(one.w), 64 * 32 * 2);
+    assert_int_equal(wd_weights_made_bytes(one.w), bytes);
     const wd_tensor b = get2(&three, "layers.0.mlp.up_proj.weight", 64, 32);
-    assert_int_equal(a.dtype, WD_DTYPE_BF16);
-    assert_memory_equal(a.data, b.data, 64 * 32 * 2);
+    assert_int_equal(a.dtype, WD_DTYPE_W4);
+    assert_memory_equal(a.data, b.data, bytes);
     for (size_t i = 0; i < wd_weights_count(one.w); i++) {
         const char *name;
         wd_weights_at(one.w, i, &name, NULL, NULL, NULL, NULL);
@@ -212,6 +210,88 @@ static void values_are_decoded_once_and_by_any_number_of_threads(void **state)
     close_all(&one);
     close_all(&three);
     wd_pool_destroy(pool);
+    test_rm_dir(dir);
+}
+
+/* Real-looking rows in every type: what the products will see against what the file says. */
+static void packed_values_are_those_of_the_file_or_near(void **state)
+{
+    (void)state;
+    static const struct {
+        wd_ggml_type type;
+        wd_dtype dtype;
+        double most; /* error, in parts of the largest value of 32 */
+    } cases[] = {
+        { WD_GGML_Q8_0, WD_DTYPE_W8, 0 },
+        { WD_GGML_Q5_0, WD_DTYPE_W8, 0 },
+        { WD_GGML_IQ4_NL, WD_DTYPE_W8, 0 },
+        { WD_GGML_Q4_0, WD_DTYPE_W4, 0 },
+        { WD_GGML_Q4_1, WD_DTYPE_W4, 2.0 / 32 / 7 },
+        { WD_GGML_Q4_K, WD_DTYPE_W4, 2.0 / 32 / 7 },
+        { WD_GGML_Q5_1, WD_DTYPE_W8, 1.0 / 250 },
+        { WD_GGML_Q5_K, WD_DTYPE_W8, 1.0 / 250 },
+        { WD_GGML_Q6_K, WD_DTYPE_W8, 1.0 / 250 },
+    };
+    static uint8_t blocks[32 * 256];
+    static float want[32 * 256];
+    for (size_t k = 0; k < WD_COUNT(cases); k++) {
+        char *dir = test_make_dir();
+        const wd_ggml_type type = cases[k].type;
+        const size_t len = wd_ggml_block_len(type), bytes = wd_ggml_block_bytes(type), n = 32 * 256 / len;
+        opened o;
+        test_gguf b = { 0 };
+        for (size_t i = 0; i < n * bytes; i++)
+            blocks[i] = (uint8_t)(i * 167 + i / 13 * 29);
+        for (size_t i = 0; i < n; i++) { /* scales of a size, minima below zero */
+            uint8_t *at = blocks + i * bytes;
+            const size_t d = type == WD_GGML_Q6_K ? 208 : 0;
+            at[d + 1] = (uint8_t)(0x20 + i % 5);
+            if (type == WD_GGML_Q4_1 || type == WD_GGML_Q5_1)
+                at[3] = (uint8_t)(0xA8 + i % 3);
+            for (size_t g = 0; g < 4 && (type == WD_GGML_Q4_K || type == WD_GGML_Q5_K); g++) {
+                at[3] = 0x20;
+                at[4 + g] |= 0xE0; /* scales of 32 and more, minima below: 0 lies in reach, as with weights */
+                at[8 + g] &= 0x1F;
+            }
+        }
+        test_gguf_text(&b, &(test_gguf_model){ .type = WD_GGML_F32 });
+        test_gguf_tensor(&b, "blk.7.ffn_up.weight", type, (const size_t[]){ 32, 256, 0 }, blocks);
+        test_gguf_write(&b, dir, "m.gguf");
+        assert_ok(open_all(path_in(dir, "m.gguf"), NULL, &o, &err));
+        const wd_tensor t = get2(&o, "layers.7.mlp.up_proj.weight", 32, 256);
+        assert_int_equal(t.dtype, cases[k].dtype);
+        wd_ggml_to_f32(type, blocks, want, 32 * 256);
+        for (size_t g = 0; g < 32 * 256; g += 32) {
+            double largest = 0;
+            for (size_t i = g; i < g + 32; i++)
+                largest = fmax(largest, fabs((double)want[i]));
+            for (size_t i = g; i < g + 32; i++) {
+                const double off = fabs((double)wd_tensor_get(&t, i) - (double)want[i]);
+                if (off > cases[k].most * largest)
+                    fail_msg("%s value %zu: %g, expected %g", wd_ggml_name(type), i,
+                             (double)wd_tensor_get(&t, i), (double)want[i]);
+            }
+        }
+        close_all(&o);
+        test_rm_dir(dir);
+    }
+}
+
+static void scales_that_are_no_numbers_are_refused(void **state)
+{
+    (void)state;
+    static const uint8_t infinite[20] = { 0x00, 0x7C, 0x00, 0x3C };
+    char *dir = test_make_dir();
+    opened o;
+    wd_tensor t;
+    test_gguf b = { 0 };
+    test_gguf_text(&b, &(test_gguf_model){ .type = WD_GGML_F32 });
+    test_gguf_tensor(&b, "blk.7.ffn_up.weight", WD_GGML_Q4_1, (const size_t[]){ 1, 32, 0 }, infinite);
+    test_gguf_write(&b, dir, "m.gguf");
+    assert_ok(open_all(path_in(dir, "m.gguf"), NULL, &o, &err));
+    assert_fails(wd_weights_get(o.w, "layers.7.mlp.up_proj.weight", (size_t[]){ 1, 32 }, 2, &t, &err),
+                 WD_E_INVALID, "tensor blk.7.ffn_up.weight has values that are not finite or too large");
+    close_all(&o);
     test_rm_dir(dir);
 }
 
@@ -585,7 +665,9 @@ int main(void)
         cmocka_unit_test(configuration_is_that_of_the_metadata),
         cmocka_unit_test(sampling_yarn_and_other_keys_are_read),
         cmocka_unit_test(joined_tensors_come_apart),
-        cmocka_unit_test(values_are_decoded_once_and_by_any_number_of_threads),
+        cmocka_unit_test(values_are_packed_once_and_by_any_number_of_threads),
+        cmocka_unit_test(packed_values_are_those_of_the_file_or_near),
+        cmocka_unit_test(scales_that_are_no_numbers_are_refused),
         cmocka_unit_test(half_floats_become_bf16_only_when_nothing_is_lost),
         cmocka_unit_test(vision_part_is_found_and_fits),
         cmocka_unit_test(two_convolutions_become_one),
