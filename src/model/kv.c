@@ -27,7 +27,7 @@ struct wd_kv {
 
 static size_t layer_bytes(const wd_kv_opts *o)
 {
-    return (size_t)2 * o->n_kv_head * o->page_len * o->head_dim * wd_dtype_bytes(o->dtype);
+    return (size_t)2 * o->n_kv_head * wd_kv_head_bytes(o->dtype, o->page_len, o->head_dim);
 }
 
 size_t wd_kv_page_bytes(const wd_kv_opts *o)
@@ -41,8 +41,9 @@ wd_status wd_kv_pool_create(const wd_kv_opts *o, wd_kv_pool **out, wd_err *err)
     if (o->page_len == 0 || o->page_len % 16 != 0 || o->page_len > 4096)
         return WD_FAIL(err, WD_E_USAGE, "KV cache: a page of %u tokens, expected a multiple of 16 up to 4096",
                        o->page_len);
-    if (o->dtype != WD_DTYPE_F32 && o->dtype != WD_DTYPE_BF16)
-        return WD_FAIL(err, WD_E_USAGE, "KV cache: dtype %s, expected F32 or BF16", wd_dtype_name(o->dtype));
+    if (o->dtype != WD_DTYPE_F32 && o->dtype != WD_DTYPE_BF16 && o->dtype != WD_DTYPE_KV8)
+        return WD_FAIL(err, WD_E_USAGE, "KV cache: dtype %s, expected F32, BF16 or KV8",
+                       wd_dtype_name(o->dtype));
     if (o->n_layer == 0 || o->n_kv_head == 0 || o->head_dim == 0 || o->max_len == 0)
         return WD_FAIL(err, WD_E_USAGE, "KV cache: layers, heads, head size and length must not be 0");
 

@@ -18,13 +18,13 @@ typedef struct wd_kv wd_kv;
 
 typedef struct wd_kv_opts {
     uint32_t n_layer, n_kv_head, head_dim; /* of the model: wd_model_kv_opts() */
-    wd_dtype dtype;                        /* F32 or BF16 */
+    wd_dtype dtype;                        /* F32, BF16 or KV8 */
     uint32_t page_len;                     /* tokens per page, a multiple of 16      default 64 */
     uint32_t max_len; /* tokens of one sequence at most         default the model's max_pos */
     size_t max_bytes; /* all pages of the pool, 0: no limit     default 0 */
 } wd_kv_opts;
 
-/* WD_E_USAGE for a page_len that is not a multiple of 16 or a dtype that is neither F32 nor BF16. */
+/* WD_E_USAGE for a page_len that is not a multiple of 16 or a dtype other than F32, BF16 and KV8. */
 WD_MUST_CHECK wd_status wd_kv_pool_create(const wd_kv_opts *o, wd_kv_pool **out, wd_err *err);
 /* Accepts NULL. Its sequences must be gone. */
 void wd_kv_pool_destroy(wd_kv_pool *p);

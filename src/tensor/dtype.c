@@ -29,9 +29,14 @@ size_t wd_dtype_bytes(wd_dtype t)
 const char *wd_dtype_name(wd_dtype t)
 {
     static const char *const name[WD_DTYPE_COUNT] = { "F32", "F16", "BF16", "F8_E4M3", "I32",
-                                                      "I64", "U8",  "W8",   "W4" };
+                                                      "I64", "U8",  "W8",   "W4",      "KV8" };
     assert(t < WD_DTYPE_COUNT);
     return name[t];
+}
+
+size_t wd_kv_head_bytes(wd_dtype t, size_t n, size_t head_dim)
+{
+    return t == WD_DTYPE_KV8 ? n * (head_dim + sizeof(float)) : n * head_dim * wd_dtype_bytes(t);
 }
 
 float wd_bf16_to_f32(wd_bf16 v)

@@ -17,6 +17,8 @@ typedef enum wd_dtype {
     /* Matrices in groups with scales, in the layout of tensor/quant.h; elements have no place of their own. */
     WD_DTYPE_W8 = WD_DTYPE_STORED,
     WD_DTYPE_W4,
+    /* Keys and values in a byte per element, with an f32 scale per head and token (wd_ops.kv_store). */
+    WD_DTYPE_KV8,
     WD_DTYPE_COUNT
 } wd_dtype;
 
@@ -24,8 +26,10 @@ typedef uint16_t wd_bf16;
 typedef uint16_t wd_f16;
 typedef uint8_t wd_f8;
 
-size_t wd_dtype_bytes(wd_dtype t);     /* of one element; not of W8 and W4 */
-const char *wd_dtype_name(wd_dtype t); /* as safetensors spells it: "BF16"; "W8", "W4" */
+size_t wd_dtype_bytes(wd_dtype t);     /* of one element; not of W8, W4 and KV8 */
+const char *wd_dtype_name(wd_dtype t); /* as safetensors spells it: "BF16"; "W8", "W4", "KV8" */
+/* Of the keys, or the values, of n tokens of one head in a page of F32, BF16 or KV8. */
+size_t wd_kv_head_bytes(wd_dtype t, size_t n, size_t head_dim);
 
 float wd_bf16_to_f32(wd_bf16 v);
 wd_bf16 wd_f32_to_bf16(float v); /* round to nearest even; NaN stays a quiet NaN */

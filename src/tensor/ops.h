@@ -53,7 +53,7 @@ typedef struct wd_attn_paged {
     size_t n, n_head, n_kv_head, head_dim;
     void *const *page; /* pages of this layer as kv_store fills them */
     size_t page_len;
-    wd_dtype kv_dtype; /* F32 or BF16 */
+    wd_dtype kv_dtype; /* F32, BF16 or KV8 */
     size_t pos;        /* sequence index of row 0: row i sees keys 0 .. pos + i */
     float scale;
 } wd_attn_paged;
@@ -97,11 +97,13 @@ typedef struct wd_ops {
     void (*add_scaled)(void *self, float *y, const float *x, float a, size_t count);
 
     /* Stores keys and values of n rows k, v [n][n_kv_head * head_dim] at sequence index pos .., after the rows before
-     * them. A page is [2][n_kv_head][page_len * head_dim], [0] keys. F32: rows of head_dim. BF16, with page_len a
+     * them. A page is [2][n_kv_head] parts of wd_kv_head_bytes, [0] keys. F32: rows of head_dim. BF16, with page_len a
      * multiple of 16 and head_dim even, is in pairs, which is how products want it: keys
      * [page_len / 16][head_dim / 2][16][2], two elements of a key together, 16 keys abreast; values
-     * [page_len / 2][head_dim][2], two keys' values together. Other bytes of the page change too: a page is copied
-     * whole or not at all. Values must be finite: a later one may be multiplied by zero. */
+     * [page_len / 2][head_dim][2], two keys' values together. KV8 has bytes for bf16 in the same places, and behind a
+     * head's part the scales [page_len]: an element is its byte times its token's scale, rounded to bf16. Other bytes
+     * of the page change too: a page is copied whole or not at all. Values must be finite: a later one may be
+     * multiplied by zero. */
     void (*kv_store)(void *self, void *const *page, const float *k, const float *v, size_t n, size_t pos,
                      size_t n_kv_head, size_t head_dim, size_t page_len, wd_dtype kv_dtype);
     void (*attn_paged)(void *self, const wd_attn_paged *a);

@@ -106,6 +106,7 @@ static float element(const void *data, wd_dtype dtype, size_t i)
         return (float)*p;
     case WD_DTYPE_W8:
     case WD_DTYPE_W4:
+    case WD_DTYPE_KV8:
     case WD_DTYPE_COUNT:
         break;
     }

@@ -59,6 +59,8 @@ void golden_open(golden_model *g, const golden_opts *o)
 
     wd_kv_opts kv = wd_model_kv_opts(g->m);
     kv.dtype = o->precision == WD_PRECISION_EXACT ? WD_DTYPE_F32 : WD_DTYPE_BF16;
+    if (o->kv8)
+        kv.dtype = WD_DTYPE_KV8;
     assert_ok(wd_kv_pool_create(&kv, &g->kv, &err));
 }
 

@@ -20,6 +20,7 @@ typedef struct golden_opts {
     uint32_t weight_group;   /* of that; 0: the default */
     const char *dir;         /* a checkpoint anywhere, in place of `checkpoint`; NULL: that one */
     const char *weights_dir; /* where the tensors are, when not beside config.json; NULL: there */
+    bool kv8;                /* keys and values in 8 bits instead */
 } golden_opts;
 
 typedef struct golden_model {

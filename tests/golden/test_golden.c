@@ -129,6 +129,32 @@ static int print_table(void)
     return n_bad != 0;
 }
 
+/* Keys and values in 8 bits: the last stages only, within a limit of their own. */
+static void keys_and_values_in_8_bits_stay_near(void **state)
+{
+    (void)state;
+    int n_bad = 0, n = 0;
+    for (size_t i = 0; i < WD_COUNT(cases); i++) {
+        if (!cases[i].fast || cases[i].lora[0])
+            continue;
+        const golden_opts o = {
+            .checkpoint = cases[i].checkpoint, .isa = "auto", .precision = WD_PRECISION_FAST, .kv8 = true
+        };
+        golden_report r = { .n = 0 };
+        golden_check(&o, cases[i].set, cases[i].sample, &r);
+        for (size_t k = 0; k < r.n; k++) {
+            if (strcmp(r.row[k].stage, "logits") != 0)
+                continue;
+            print_message("%s %s: logits off by %.2g\n", cases[i].checkpoint, cases[i].sample,
+                          r.row[k].error);
+            n_bad += !(r.row[k].error <= 4e-2);
+            n++;
+        }
+    }
+    assert_true(n >= 5);
+    assert_int_equal(n_bad, 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--table") == 0)
@@ -140,6 +166,7 @@ int main(int argc, char **argv)
         { "stages_equal_the_reference_on_avx512vnni", check_level, NULL, NULL, (void *)"avx512vnni" },
         { "stages_equal_the_reference_on_avx512bf16", check_level, NULL, NULL, (void *)"avx512bf16" },
         { "stages_equal_the_reference_on_amx", check_level, NULL, NULL, (void *)"amx" },
+        cmocka_unit_test(keys_and_values_in_8_bits_stay_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,27 @@ static void check_unpair(wd_check *c)
     }
 }
 
+static void check_i8(wd_check *c)
+{
+    static const size_t lengths[] = { 2, 20, 32, 72, 256, 2048 };
+    for (size_t i = 0; i < WD_COUNT(lengths); i++) {
+        const size_t n = lengths[i];
+        if (!wd_check_begin(c, WD_SLOT(i8_to_bf16), "i8_to_bf16_%zu", n))
+            continue;
+        signed char *x = wd_check_bytes(c, n);
+        float *scale = wd_check_buf(c, 32);
+        wd_bf16 *want = wd_check_bytes(c, 2 * n), *got = wd_check_bytes(c, 2 * n);
+        for (size_t k = 0; k < n; k++)
+            x[k] = (signed char)(wd_rand_below(&c->rand, 255) - 127);
+        for (size_t k = 0; k < 32; k++) /* no products that are denormal */
+            scale[k] = (float)ldexp(1 + wd_rand_range(&c->rand, 0, 1), (int)wd_rand_below(&c->rand, 60) - 40);
+        c->ref->i8_to_bf16(want, x, scale, n);
+        c->dut->i8_to_bf16(got, x, scale, n);
+        wd_check_same(c, "values", want, got, 2 * n);
+        wd_check_bench(c, 3 * n, n, c->dut->i8_to_bf16(got, x, scale, n));
+    }
+}
+
 /* ---- a block ------------------------------------------------------------------------------------------------ */
 
 typedef struct state {
@@ -225,6 +246,7 @@ void check_attn(wd_check *c)
     check_pair_keys(c);
     check_pair_values(c);
     check_unpair(c);
+    check_i8(c);
     check_attn_block(c);
     check_certain_key(c);
     wd_check_end(c);

@@ -204,6 +204,12 @@ static void pair_values(wd_bf16 *to, const float *x, size_t x_stride, size_t n, 
     }
 }
 
+static void i8_to_bf16(wd_bf16 *y, const void *x, const float *scale, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = rounded(((const signed char *)x)[i] * scale[i % 32]);
+}
+
 static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
 {
     for (size_t i = 0; i < 2 * rows * n; i++)
@@ -350,6 +356,7 @@ void wd_kern_init_spec(wd_kern *k)
                     .transpose_f32 = transpose_f32,
                     .pair_keys = pair_keys,
                     .pair_values = pair_values,
+                    .i8_to_bf16 = i8_to_bf16,
                     .unpair_bf16 = unpair_bf16,
                     .rmsnorm = rmsnorm,
                     .layernorm = layernorm,

@@ -371,27 +371,36 @@ static void attention_by_definition(const float *q, size_t dim, size_t n_key, do
     wd_free(p);
 }
 
-typedef struct cached { /* one key-value head of a sequence, as it was stored */
+typedef struct cached { /* one key-value head of a sequence */
     const float *k, *v;
     size_t stride;
-    bool bf16;
 } cached;
-
-static double stored(const cached *c, const float *p)
-{
-    return c->bf16 ? wd_bf16_to_f32(wd_f32_to_bf16(*p)) : *p;
-}
 
 static double key_of(const void *ctx, size_t j, size_t e)
 {
     const cached *c = ctx;
-    return stored(c, c->k + j * c->stride + e);
+    return c->k[j * c->stride + e];
 }
 
 static double value_of(const void *ctx, size_t j, size_t e)
 {
     const cached *c = ctx;
-    return stored(c, c->v + j * c->stride + e);
+    return c->v[j * c->stride + e];
+}
+
+/* n rows of dim as a cache of the dtype gives them back. */
+static float *as_stored(const float *x, size_t n, size_t dim, wd_dtype dtype)
+{
+    float *y = WD_ALLOC_N(float, n *dim);
+    for (size_t i = 0; i < n * dim; i++) {
+        float most = 0;
+        for (size_t e = i / dim * dim; dtype == WD_DTYPE_KV8 && e < (i / dim + 1) * dim; e++)
+            most = fmaxf(most, fabsf(x[e]));
+        y[i] = most > 0 ? rintf(x[i] * (127 / most)) * (most / 127) : x[i];
+        if (dtype != WD_DTYPE_F32)
+            y[i] = wd_bf16_to_f32(wd_f32_to_bf16(y[i]));
+    }
+    return y;
 }
 
 /* pages filled with NaN: whatever is read before it was stored shows. */
@@ -419,15 +428,17 @@ static void paged_case(wd_ops *ops, wd_ops *two, bool fast, size_t n, size_t n_h
     wd_rand r;
     wd_rand_init(&r, n * dim + page_len);
     const size_t n_page = (n + page_len - 1) / page_len, kv_width = n_kv * dim, width = n_head * dim;
-    void **page = make_pages(n_page, 2 * kv_width * page_len * wd_dtype_bytes(dtype));
+    const size_t page_bytes = 2 * n_kv * wd_kv_head_bytes(dtype, page_len, dim);
+    void **page = make_pages(n_page, page_bytes);
     float *q = random_floats(&r, n * width, 2), *k = random_floats(&r, n * kv_width, 1);
     float *v = random_floats(&r, n * kv_width, 1);
+    float *k_kept = as_stored(k, n * n_kv, dim, dtype), *v_kept = as_stored(v, n * n_kv, dim, dtype);
     float *got = WD_ALLOC_N(float, n *width), *other = WD_ALLOC_N(float, n *width);
     double *want = WD_ALLOC_N(double, n *width);
     const float scale = 1 / sqrtf((float)dim);
     for (size_t i = 0; i < n * n_head; i++) {
         const size_t token = i / n_head, h = i % n_head / (n_head / n_kv);
-        const cached c = { k + h * dim, v + h * dim, kv_width, dtype == WD_DTYPE_BF16 };
+        const cached c = { k_kept + h * dim, v_kept + h * dim, kv_width };
         attention_by_definition(q + i * dim, dim, token + 1, (double)scale, key_of, value_of, &c,
                                 want + i * dim);
     }
@@ -445,11 +456,11 @@ static void paged_case(wd_ops *ops, wd_ops *two, bool fast, size_t n, size_t n_h
                         .scale = scale };
     ops->kv_store(ops->self, page, k, v, n, 0, n_kv, dim, page_len, dtype);
     ops->attn_paged(ops->self, &a);
-    close_to("attn_paged", ops, want, got, n * width, attn_limit(ops, fast && dtype == WD_DTYPE_BF16));
+    close_to("attn_paged", ops, want, got, n * width, attn_limit(ops, fast && dtype != WD_DTYPE_F32));
 
     /* As decoded: a chunk, then token by token into fresh pages, on two threads. */
     for (size_t p = 0; p < n_page; p++)
-        memset(page[p], 0xFF, 2 * kv_width * page_len * wd_dtype_bytes(dtype));
+        memset(page[p], 0xFF, page_bytes);
     for (size_t at = 0; at < n;) {
         const size_t step = at ? 1 : (n + 1) / 2;
         two->kv_store(two->self, page, k + at * kv_width, v + at * kv_width, step, at, n_kv, dim, page_len,
@@ -465,6 +476,8 @@ static void paged_case(wd_ops *ops, wd_ops *two, bool fast, size_t n, size_t n_h
     for (size_t p = 0; p < n_page; p++)
         wd_free(page[p]);
     wd_free(page);
+    wd_free(k_kept);
+    wd_free(v_kept);
     wd_free(q);
     wd_free(k);
     wd_free(v);
@@ -490,6 +503,10 @@ static void paged_level(wd_ops *ops, wd_ops *two, bool fast)
         { 40, 4, 2, 256, 32, WD_DTYPE_BF16 },
         { 65, 3, 3, 20, 64, WD_DTYPE_BF16 },
         { 100, 5, 1, 64, 96, WD_DTYPE_BF16 },
+        { 1, 2, 1, 128, 16, WD_DTYPE_KV8 },
+        { 90, 6, 2, 72, 48, WD_DTYPE_KV8 },
+        { 70, 4, 2, 128, 64, WD_DTYPE_KV8 },
+        { 65, 3, 3, 20, 96, WD_DTYPE_KV8 },
     };
     for (size_t i = 0; i < WD_COUNT(cases); i++)
         paged_case(ops, two, fast, cases[i].n, cases[i].n_head, cases[i].n_kv, cases[i].dim,
@@ -508,17 +525,18 @@ static void long_case(wd_ops *ops, wd_ops *const *teams, size_t n_team, bool fas
 {
     enum { POS = 1000, N = 50, HEADS = 6, KV = 2, DIM = 32, PAGE = 48 };
     const size_t len = POS + N, width = HEADS * DIM, kv_width = KV * DIM, n_page = (len + PAGE - 1) / PAGE;
-    const size_t page_bytes = 2 * kv_width * PAGE * wd_dtype_bytes(dtype);
+    const size_t page_bytes = 2 * KV * wd_kv_head_bytes(dtype, PAGE, DIM);
     wd_rand r;
     wd_rand_init(&r, 8);
     void **page = make_pages(n_page, page_bytes);
     float *q = random_floats(&r, N * width, 2), *k = random_floats(&r, len * kv_width, 1);
     float *v = random_floats(&r, len * kv_width, 1);
+    float *k_kept = as_stored(k, len * KV, DIM, dtype), *v_kept = as_stored(v, len * KV, DIM, dtype);
     float *got = WD_ALLOC_N(float, N *width), *other = WD_ALLOC_N(float, N *width);
     double *want = WD_ALLOC_N(double, N *width);
     for (size_t i = 0; i < (size_t)N * HEADS; i++) {
         const size_t h = i % HEADS / (HEADS / KV);
-        const cached c = { k + h * DIM, v + h * DIM, kv_width, dtype == WD_DTYPE_BF16 };
+        const cached c = { k_kept + h * DIM, v_kept + h * DIM, kv_width };
         attention_by_definition(q + i * DIM, DIM, POS + i / HEADS + 1, 0.18, key_of, value_of, &c,
                                 want + i * DIM);
     }
@@ -536,7 +554,7 @@ static void long_case(wd_ops *ops, wd_ops *const *teams, size_t n_team, bool fas
                               .scale = 0.18f };
     ops->attn_paged(ops->self, &a);
     close_to("attn_paged of a long context", ops, want, got, N * width,
-             attn_limit(ops, fast && dtype == WD_DTYPE_BF16));
+             attn_limit(ops, fast && dtype != WD_DTYPE_F32));
     for (size_t team = 0; team < n_team; team++) {
         static const size_t chunks[] = { N, 7, 1 };
         for (size_t c = 0; c < WD_COUNT(chunks); c++) {
@@ -554,6 +572,8 @@ static void long_case(wd_ops *ops, wd_ops *const *teams, size_t n_team, bool fas
     for (size_t p = 0; p < n_page; p++)
         wd_free(page[p]);
     wd_free(page);
+    wd_free(k_kept);
+    wd_free(v_kept);
     wd_free(q);
     wd_free(k);
     wd_free(v);
@@ -579,6 +599,7 @@ static void long_contexts_are_summed_in_ranges_that_threads_do_not_move(void **s
             assert_ok(wd_cpu_ops_create(&o, &team[i], &err));
         }
         long_case(team[0], team, WD_COUNT(threads), l % 2, WD_DTYPE_BF16);
+        long_case(team[0], team, WD_COUNT(threads), l % 2, WD_DTYPE_KV8);
         if (l % 2 == 0)
             long_case(team[0], team, WD_COUNT(threads), false, WD_DTYPE_F32);
         for (size_t i = 0; i < WD_COUNT(threads); i++)
@@ -648,7 +669,7 @@ static void full_case(wd_ops *ops, wd_ops *two, size_t dim, bool fast, bool roun
         for (size_t i = seg[s] * heads; i < seg[s + 1] * heads; i++) {
             const size_t head = i % heads, row = i / heads;
             const float *k = a.k + seg[s] * stride + head * dim;
-            const cached c = { k, k + width, stride, false };
+            const cached c = { k, k + width, stride };
             attention_by_definition(qkv + row * stride + head * dim, dim, seg[s + 1] - seg[s],
                                     (double)a.scale, key_of, value_of, &c, want + i * dim);
         }

@@ -13,7 +13,7 @@
 #include "vision/video.h"
 
 /* How keys and values are kept: AUTO is f32 for an F32 checkpoint, bf16 for the others. */
-typedef enum wd_kv_choice { WD_KV_AUTO, WD_KV_BF16, WD_KV_F32 } wd_kv_choice;
+typedef enum wd_kv_choice { WD_KV_AUTO, WD_KV_BF16, WD_KV_F32, WD_KV_INT8 } wd_kv_choice;
 
 typedef struct wd_local_opts {
     wd_model *model; /* borrowed, as all below */

@@ -189,12 +189,40 @@ static size_t block_len(const wd_attn_paged *a, size_t key0)
     return WD_MIN(a->page_len - key0 % a->page_len, (size_t)WD_CPU_KEYS);
 }
 
-/* Keys of head h from sequence index key0 on; values with `values`. */
+/* Where the keys of head h, or its values, begin in the page that holds key0. */
+static const uint8_t *head_at(const wd_attn_paged *a, size_t h, size_t key0, bool values)
+{
+    const uint8_t *page = a->page[key0 / a->page_len];
+    return page + (h + (values ? a->n_kv_head : 0)) * wd_kv_head_bytes(a->kv_dtype, a->page_len, a->head_dim);
+}
+
+/* Keys of head h from sequence index key0 on, the first of a block; values with `values`. */
 static const uint8_t *stored_at(const wd_attn_paged *a, size_t h, size_t key0, bool values)
 {
-    const size_t row = a->head_dim * wd_dtype_bytes(a->kv_dtype);
-    const uint8_t *page = a->page[key0 / a->page_len];
-    return page + ((h + (values ? a->n_kv_head : 0)) * a->page_len + key0 % a->page_len) * row;
+    const size_t row = a->kv_dtype == WD_DTYPE_KV8 ? a->head_dim
+                                                   : wd_kv_head_bytes(a->kv_dtype, 1, a->head_dim);
+    return head_at(a, h, key0, values) + key0 % a->page_len * row;
+}
+
+/* The block of n_key keys at key0 from KV8 to pairs of bf16 in s->k16 and s->v16. */
+static void widen_block(const wd_cpu *c, const wd_attn_paged *a, wd_cpu_scratch *s, size_t h, size_t key0,
+                        size_t n_key)
+{
+    const size_t dim = a->head_dim, scales = a->page_len * dim + key0 % a->page_len * sizeof(float);
+    const uint8_t *keys = stored_at(a, h, key0, false), *values = stored_at(a, h, key0, true);
+    float scale[WD_CPU_KEYS], each[2 * PAIR_KEYS];
+    memcpy(scale, head_at(a, h, key0, false) + scales, n_key * sizeof *scale);
+    for (size_t j = 0; j < n_key; j += PAIR_KEYS) {
+        for (size_t i = 0; i < 2 * PAIR_KEYS; i++)
+            each[i] = scale[j + i / 2];
+        c->k.i8_to_bf16(s->k16 + j * dim, keys + j * dim, each, PAIR_KEYS * dim);
+    }
+    memcpy(scale, head_at(a, h, key0, true) + scales, n_key * sizeof *scale);
+    for (size_t j = 0; j < n_key; j += 2) {
+        for (size_t i = 0; i < 2 * PAIR_KEYS; i++)
+            each[i] = scale[j + i % 2];
+        c->k.i8_to_bf16(s->v16 + j * dim, values + j * dim, each, 2 * dim);
+    }
 }
 
 /* The block at key0, of which the tile sees n_key; the block behind it is worth fetching when it begins before end. */
@@ -203,8 +231,14 @@ static block load_block(const wd_cpu *c, const wd_attn_paged *a, const tile *t, 
 {
     const size_t dim = a->head_dim, next = key0 + block_len(a, key0);
     const void *keys = stored_at(a, h, key0, false), *values = stored_at(a, h, key0, true);
+    if (a->kv_dtype == WD_DTYPE_KV8) {
+        widen_block(c, a, s, h, key0, next - key0);
+        keys = s->k16;
+        values = s->v16;
+    }
     if (t->pairs) {
-        const bool more = next < end && rows_of(t) <= WD_CPU_FETCH_ROWS && block_len(a, next) == next - key0;
+        const bool more = a->kv_dtype == WD_DTYPE_BF16 && next < end && rows_of(t) <= WD_CPU_FETCH_ROWS &&
+                          block_len(a, next) == next - key0;
         return (block){ .k = keys,
                         .v = values,
                         .k_next = more ? stored_at(a, h, next, false) : NULL,
@@ -295,7 +329,7 @@ static void paged_piece(const paged_job *j, const tile *t, wd_cpu_scratch *s, si
 
 static bool in_pairs(const wd_cpu *c, const wd_attn_paged *a)
 {
-    return c->bf16_x && a->kv_dtype == WD_DTYPE_BF16;
+    return c->bf16_x && a->kv_dtype != WD_DTYPE_F32;
 }
 
 static void paged_part(void *arg, unsigned worker, unsigned n_worker)
@@ -352,8 +386,7 @@ void wd_cpu__attn_paged(void *self, const wd_attn_paged *a)
 {
     wd_cpu *c = self;
     assert(a->n_head % a->n_kv_head == 0 && a->head_dim <= WD_CPU_HEAD_MAX);
-    assert(a->kv_dtype == WD_DTYPE_F32 ||
-           (a->kv_dtype == WD_DTYPE_BF16 && a->page_len % PAIR_KEYS == 0 && a->head_dim % 2 == 0));
+    assert(a->kv_dtype == WD_DTYPE_F32 || (a->page_len % PAIR_KEYS == 0 && a->head_dim % 2 == 0));
     const size_t group = a->n_head / a->n_kv_head, n_key = a->pos + a->n;
     const unsigned n_worker = wd_pool_size(c->pool);
     paged_job j = { .c = c, .a = a };
@@ -402,10 +435,48 @@ static void store_value(wd_bf16 *values, size_t at, const wd_bf16 *row, size_t d
         to[2 * e] = row[e];
 }
 
+/* A row in bytes; returns their scale. A row that is not finite is NaN throughout, a tiny one is zero. */
+static float quantise(int8_t *to, const float *x, size_t dim)
+{
+    float most = 0, zero = 0;
+    for (size_t e = 0; e < dim; e++) {
+        most = fmaxf(most, fabsf(x[e]));
+        zero += x[e] * 0; /* or NaN */
+    }
+    memset(to, 0, dim);
+    if (isnan(zero))
+        return NAN;
+    if (most < 1e-30f)
+        return 0;
+    for (size_t e = 0; e < dim; e++)
+        to[e] = (int8_t)lrintf(x[e] * (127 / most));
+    return most / 127;
+}
+
+/* Token `at` of a head's part of a KV8 page, in the places of bf16. */
+static void store_kv8(uint8_t *part, size_t at, const float *x, size_t dim, size_t page_len, bool values)
+{
+    int8_t row[WD_CPU_HEAD_MAX];
+    const float scale = quantise(row, x, dim);
+    uint8_t *scales = part + page_len * dim,
+            *to = part + at / PAIR_KEYS * PAIR_KEYS * dim + at % PAIR_KEYS * 2;
+    if (values) {
+        to = part + at / 2 * 2 * dim + at % 2;
+        if (at % WD_CPU_KEYS == 0) {
+            const size_t n = WD_MIN(page_len - at, (size_t)WD_CPU_KEYS);
+            memset(to, 0, n * dim);
+            memset(scales + at * sizeof scale, 0, n * sizeof scale);
+        }
+    }
+    for (size_t e = 0; e < dim; e++)
+        to[values ? 2 * e : e / 2 * 2 * PAIR_KEYS + e % 2] = (uint8_t)row[e];
+    memcpy(scales + at * sizeof scale, &scale, sizeof scale);
+}
+
 static void store_part(void *arg, unsigned worker, unsigned n_worker)
 {
     const store_job *j = arg;
-    const size_t dim = j->head_dim, size = wd_dtype_bytes(j->dtype);
+    const size_t dim = j->head_dim, part_bytes = wd_kv_head_bytes(j->dtype, j->page_len, dim);
     wd_bf16 row[WD_CPU_HEAD_MAX];
     size_t first, last;
     wd_pool_share(2 * j->n_kv_head, 1, worker, n_worker, &first, &last); /* keys of every head, then values */
@@ -415,9 +486,13 @@ static void store_part(void *arg, unsigned worker, unsigned n_worker)
         for (size_t h = first; h < last; h++) {
             const float *from = (h < j->n_kv_head ? j->k + h * dim : j->v + (h - j->n_kv_head) * dim) +
                                 i * j->n_kv_head * dim;
-            void *head = page + h * j->page_len * dim * size;
+            void *head = page + h * part_bytes;
             if (j->dtype == WD_DTYPE_F32) {
                 memcpy((float *)head + at * dim, from, dim * sizeof *from);
+                continue;
+            }
+            if (j->dtype == WD_DTYPE_KV8) {
+                store_kv8(head, at, from, dim, j->page_len, h >= j->n_kv_head);
                 continue;
             }
             j->c->k.f32_to_bf16(row, from, dim);
@@ -433,8 +508,7 @@ void wd_cpu__kv_store(void *self, void *const *page, const float *k, const float
                       size_t n_kv_head, size_t head_dim, size_t page_len, wd_dtype kv_dtype)
 {
     assert(head_dim <= WD_CPU_HEAD_MAX);
-    assert(kv_dtype == WD_DTYPE_F32 ||
-           (kv_dtype == WD_DTYPE_BF16 && page_len % PAIR_KEYS == 0 && head_dim % 2 == 0));
+    assert(kv_dtype == WD_DTYPE_F32 || (page_len % PAIR_KEYS == 0 && head_dim % 2 == 0));
     store_job j = { .c = self,
                     .page = page,
                     .k = k,

@@ -42,7 +42,8 @@ typedef struct wd_cpu_scratch { /* one per worker */
     float s[WD_CPU_Q_ROWS * WD_CPU_KEYS];
     float kt[WD_CPU_HEAD_MAX * WD_CPU_KEYS];
     float v[WD_CPU_KEYS * WD_CPU_HEAD_MAX];
-    WD_ALIGNED(64) uint8_t work[WD_ATTN_WORK_BYTES]; /* attn_block's */
+    wd_bf16 k16[WD_CPU_HEAD_MAX * WD_CPU_KEYS], v16[WD_CPU_KEYS * WD_CPU_HEAD_MAX]; /* KV8, widened */
+    WD_ALIGNED(64) uint8_t work[WD_ATTN_WORK_BYTES];                                /* attn_block's */
 } wd_cpu_scratch;
 
 typedef struct wd_cpu {

@@ -96,6 +96,8 @@ typedef struct wd_kern {
      * rows to [(n + 1) / 2][dim][2], zeros beside the last when n is odd. Rounded as f32_to_bf16; dim is even. */
     void (*pair_keys)(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim);
     void (*pair_values)(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t dim);
+    /* y[i] = bf16(x[i] * scale[i % 32]), x signed bytes. May take denormals as zero. */
+    void (*i8_to_bf16)(wd_bf16 *y, const void *x, const float *scale, size_t n);
     /* y[2r + h][i] = x[r][i][h], x bf16 [rows][n][2], bit for bit. */
     void (*unpair_bf16)(float *y, size_t y_stride, const void *x, size_t rows, size_t n);
 

@@ -132,6 +132,21 @@ static void transpose_f32(float *y, size_t y_stride, const void *x, size_t x_str
     }
 }
 
+static void i8_to_bf16(wd_bf16 *y, const void *x, const float *scale, size_t n)
+{
+    const uint8_t *p = x;
+    for (size_t i = 0; i < n; i += 8) {
+        const size_t left = WD_MIN(n - i, (size_t)8);
+        uint8_t part[8] = { 0 };
+        wd_bf16 out[8];
+        memcpy(part, p + i, left);
+        const __m256i v = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)part));
+        const __m256 f = _mm256_mul_ps(_mm256_cvtepi32_ps(v), _mm256_loadu_ps(scale + i % 32));
+        _mm_storeu_si128((__m128i *)(void *)out, to_bf16(f));
+        memcpy(y + i, out, left * sizeof *y);
+    }
+}
+
 static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
 {
     const uint8_t *p = x;
@@ -161,5 +176,6 @@ void wd_kern__avx2_convert(wd_kern *k)
     k->f8_to_f32 = f8_to_f32;
     k->f32_to_bf16 = f32_to_bf16;
     k->transpose_f32 = transpose_f32;
+    k->i8_to_bf16 = i8_to_bf16;
     k->unpair_bf16 = unpair_bf16;
 }

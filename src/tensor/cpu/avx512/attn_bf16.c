@@ -149,7 +149,23 @@ static void attn_block(const wd_attn_block *b)
         rows(1, false, b, i);
 }
 
+static void i8_to_bf16(wd_bf16 *y, const void *x, const float *scale, size_t n)
+{
+    const uint8_t *p = x;
+    const __m512 low = _mm512_loadu_ps(scale), high = _mm512_loadu_ps(scale + 16);
+    for (size_t i = 0; i < n; i += 32) {
+        const size_t left = WD_MIN(n - i, (size_t)32);
+        const __mmask32 lanes = (__mmask32)((1ull << left) - 1);
+        const __m256i v = _mm256_maskz_loadu_epi8(lanes, p + i);
+        const __m512 a = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(v)));
+        const __m512 b = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(v, 1)));
+        const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_mul_ps(b, high), _mm512_mul_ps(a, low));
+        _mm512_mask_storeu_epi16(y + i, lanes, (__m512i)both);
+    }
+}
+
 void wd_kern__avx512bf16_attn(wd_kern *k)
 {
+    k->i8_to_bf16 = i8_to_bf16;
     k->attn_block = attn_block;
 }

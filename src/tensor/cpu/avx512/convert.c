@@ -146,6 +146,16 @@ static void pair_values(wd_bf16 *to, const float *x, size_t x_stride, size_t n, 
     }
 }
 
+static void i8_to_bf16(wd_bf16 *y, const void *x, const float *scale, size_t n)
+{
+    const uint8_t *p = x;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 lanes = first_lanes(WD_MIN(n - i, (size_t)16));
+        const __m512 v = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lanes, p + i)));
+        _mm256_mask_storeu_epi16(y + i, lanes, to_bf16(_mm512_mul_ps(v, _mm512_loadu_ps(scale + i % 32))));
+    }
+}
+
 static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
 {
     const uint8_t *p = x;
@@ -170,5 +180,6 @@ void wd_kern__avx512_convert(wd_kern *k)
     k->transpose_f32 = transpose_f32;
     k->pair_keys = pair_keys;
     k->pair_values = pair_values;
+    k->i8_to_bf16 = i8_to_bf16;
     k->unpair_bf16 = unpair_bf16;
 }

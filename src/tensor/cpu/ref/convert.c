@@ -72,6 +72,13 @@ static void pair_values(wd_bf16 *to, const float *x, size_t x_stride, size_t n, 
     }
 }
 
+static void i8_to_bf16(wd_bf16 *y, const void *x, const float *scale, size_t n)
+{
+    const int8_t *p = x;
+    for (size_t i = 0; i < n; i++)
+        y[i] = wd_f32_to_bf16((float)p[i] * scale[i % 32]);
+}
+
 static void unpair_bf16(float *y, size_t y_stride, const void *x, size_t rows, size_t n)
 {
     for (size_t r = 0; r < 2 * rows; r++) {
@@ -91,5 +98,6 @@ void wd_kern__ref_convert(wd_kern *k)
     k->transpose_f32 = transpose_f32;
     k->pair_keys = pair_keys;
     k->pair_values = pair_values;
+    k->i8_to_bf16 = i8_to_bf16;
     k->unpair_bf16 = unpair_bf16;
 }
