@@ -129,9 +129,11 @@ static wd_status open_model(wd_runtime *r, wd_err *err)
 static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
 {
     static const char *const kv[] = { "auto", "bf16", "f32", "int8" };
-    wd_local_opts o = {
-        .model = r->model, .tokenizer = r->tokenizer, .context = (uint32_t)m->context, .backend = r->ops->name
-    };
+    wd_local_opts o = { .model = r->model,
+                        .tokenizer = r->tokenizer,
+                        .context = (uint32_t)m->context,
+                        .backend = r->ops->name,
+                        .exact = !strcmp(m->precision, "exact") };
     size_t kv_i = 0;
     WD_TRY(choose("kv", m->kv, kv, 4, &kv_i, err));
     o.kv = (wd_kv_choice)kv_i;

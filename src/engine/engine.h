@@ -50,9 +50,9 @@ typedef struct wd_watch {
 typedef struct wd_generate {
     wd_chat chat; /* kind: the engine's own is used */
     wd_media media;
-    wd_sample_opts sample;
-    uint32_t max_tokens; /* of the reply, 0: what is left of the context */
-    const wd_span *stop; /* [n_stop] stop strings */
+    wd_sample_opts sample; /* bf16 is the engine's to say */
+    uint32_t max_tokens;   /* of the reply, 0: what is left of the context */
+    const wd_span *stop;   /* [n_stop] stop strings */
     size_t n_stop;
     bool ignore_stop_ids; /* go on after an end token: benchmarks */
     bool logprobs;        /* of the reply's tokens, with n_top alternatives */

@@ -160,6 +160,11 @@ size_t wd_model_workspace_bytes(const wd_model *m)
     return m->work.n_float * sizeof(float);
 }
 
+wd_dtype wd_model_dtype(const wd_model *m)
+{
+    return m->text.embd.dtype;
+}
+
 wd_kv_opts wd_model_kv_opts(const wd_model *m)
 {
     const wd_text_config *c = &m->cfg.text;

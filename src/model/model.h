@@ -45,6 +45,8 @@ uint32_t wd_model_max_rows(const wd_model *m);
 size_t wd_model_workspace_bytes(const wd_model *m);
 /* What a KV pool for this model wants: F32 for an F32 checkpoint, BF16 otherwise; pages of 64 tokens. */
 wd_kv_opts wd_model_kv_opts(const wd_model *m);
+/* Of the embedding as it is kept: BF16 for a checkpoint as published. */
+wd_dtype wd_model_dtype(const wd_model *m);
 
 /* ---- the vision tower ---- */
 

@@ -151,10 +151,22 @@ static wd_status check_logits(const float *logits, uint32_t n, wd_err *err)
     return WD_OK;
 }
 
+/* Rounded to nearest even. Not for NaN. */
+static float as_bf16(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    u = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000u;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
 /* w: bias, then penalties, in float as the reference does them. */
 static void adjust(wd_sampler *s, const float *logits)
 {
     memcpy(s->w, logits, s->n_vocab * sizeof *s->w);
+    for (uint32_t i = 0; s->o.bf16 && s->o.temperature == 0 && i < s->n_vocab; i++)
+        s->w[i] = as_bf16(logits[i]);
     for (uint32_t i = 0; i < s->o.n_bias; i++)
         s->w[s->bias[i].id] += s->bias[i].bias;
     for (uint32_t i = 0; i < s->n_touched; i++) {

@@ -34,6 +34,9 @@ typedef struct wd_sample_opts {
     const wd_logit_bias *bias; /* [n_bias]; copied at creation */
     uint32_t n_bias;
     uint64_t seed; /* see wd_rand_os_seed for requests that name none */
+    bool
+        bf16; /* temperature 0: raw logits count as bf16 holds them, so that near ones are equal ones and the lowest id
+                  comes, as in the reference, whose logits of a bf16 model are bf16              default false */
 } wd_sample_opts;
 #define WD_SAMPLE_OPTS_DEFAULT ((wd_sample_opts){ .temperature = 1, .top_p = 1, .repetition_penalty = 1 })
 

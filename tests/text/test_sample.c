@@ -257,6 +257,24 @@ static void greedy_takes_the_lowest_id_among_equals(void **state)
     assert_ok(wd_sampler_next(s, logits, &mask, false, 0, &t, &err));
     assert_int_equal(t.id, 3);
     wd_sampler_destroy(s);
+
+    /* 20.07 and 20.125 are one number in bf16, which has steps of 1/8 here; 20.06 is below, 20.19 above */
+    const float near[] = { 20.06f, -21, 20.07f, 20.125f }, above[] = { -3, 20.12f, 20.19f, 20.06f };
+    o = (wd_sample_opts){ .temperature = 0, .repetition_penalty = 1, .top_p = 1, .bf16 = true };
+    s = sampler(4, &o);
+    assert_ok(wd_sampler_next(s, near, NULL, true, 2, &t, &err));
+    assert_int_equal(t.id, 2);
+    assert_int_equal(t.rank, 2); /* of the raw logits, as ever */
+    assert_int_equal(t.top[0].id, 3);
+    assert_ok(wd_sampler_next(s, above, NULL, false, 0, &t, &err));
+    assert_int_equal(t.id, 2);
+    wd_sampler_destroy(s);
+    o.bf16 = false;
+    s = sampler(4, &o);
+    assert_ok(wd_sampler_next(s, near, NULL, false, 0, &t, &err));
+    assert_int_equal(t.id, 3);
+    wd_sampler_destroy(s);
+
     o = (wd_sample_opts){ .temperature = 1, .top_k = 1, .top_p = 1, .repetition_penalty = 1 };
     s = sampler(3, &o); /* -0 and 0 are equal: the lower id stays */
     double p[3];

@@ -69,7 +69,9 @@ static wd_status open_generation(generation *g, wd_err *err)
         g->prompt_logprob = WD_NEW_N(g->arena, wd_token_logprob, g->prompt->n);
     if (!g->id || (rq->logprobs && !g->logprob) || (rq->prompt_logprobs && !g->prompt_logprob))
         return WD_FAIL(err, WD_E_NOMEM, "generation: no memory for %zu tokens", g->max);
-    WD_TRY(wd_sampler_create(g->e->cfg->text.n_vocab, &rq->sample, &g->sampler, err));
+    wd_sample_opts sample = rq->sample;
+    sample.bf16 = g->e->bf16;
+    WD_TRY(wd_sampler_create(g->e->cfg->text.n_vocab, &sample, &g->sampler, err));
     wd_sampler_add_prompt(g->sampler, g->prompt->text.id, g->prompt->n);
     WD_TRY(wd_stop_create(rq->stop, rq->n_stop, &g->stop, err));
     const wd_parse_opts po = { .opens_thinking = g->prompt->opens_thinking,

@@ -45,6 +45,7 @@ typedef struct wd_local {
     uint32_t *held;      /* [context] tokens in the cache, wd_kv_len() of them */
     wd_local_seen *seen; /* [n_seen] visual places among them */
     size_t n_seen;
+    bool bf16;         /* greedy as the reference in bf16: wd_sample_opts.bf16 */
     float *logits;     /* [n_vocab] */
     float *hidden;     /* [n_embd] */
     wd_rerank *rerank; /* made on first use */

@@ -75,6 +75,7 @@ static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
         WD_TRY(check_processor(&o->processor, &e->cfg->vision, err));
     wd_kv_opts kv = wd_model_kv_opts(o->model);
     kv.max_len = e->context;
+    e->bf16 = !o->exact && wd_model_dtype(o->model) == WD_DTYPE_BF16;
     if (o->kv != WD_KV_AUTO)
         kv.dtype = o->kv == WD_KV_F32 ? WD_DTYPE_F32 : o->kv == WD_KV_INT8 ? WD_DTYPE_KV8 : WD_DTYPE_BF16;
     WD_TRY(wd_kv_pool_create(&kv, &e->pool, err));

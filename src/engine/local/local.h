@@ -23,6 +23,7 @@ typedef struct wd_local_opts {
     wd_video_opts video;           /* {0}: the processor's */
     uint32_t context;              /* most tokens of prompt and reply, 0: the model's */
     wd_kv_choice kv;
+    bool exact;          /* the model's operators are WD_PRECISION_EXACT: logits are not taken for bf16 */
     const char *backend; /* name of the operators, for messages */
 } wd_local_opts;
 
