@@ -134,9 +134,12 @@ static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
                         .context = (uint32_t)m->context,
                         .backend = r->ops->name,
                         .exact = !strcmp(m->precision, "exact") };
-    size_t kv_i = 0;
+    static const char *const lookup[] = { "auto", "off" };
+    size_t kv_i = 0, lookup_i = 0;
     WD_TRY(choose("kv", m->kv, kv, 4, &kv_i, err));
     o.kv = (wd_kv_choice)kv_i;
+    WD_TRY(choose("lookup", m->lookup, lookup, 2, &lookup_i, err));
+    o.lookup = (wd_lookup_choice)lookup_i;
     WD_TRY(wd_checkpoint_chat(&r->cp, m->chat_template, &o.chat_kind, err));
     if (r->cp.cfg.has_vision) {
         WD_TRY(wd_checkpoint_processor(&r->cp, &o.processor, err));

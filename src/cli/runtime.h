@@ -12,7 +12,7 @@
 typedef struct wd_model_args {
     const char *model, *mmproj;
     wd_opt_list lora;
-    const char *isa, *precision, *weights, *chat_template, *kv;
+    const char *isa, *precision, *weights, *chat_template, *kv, *lookup;
     int64_t threads, context;
     int64_t min_pixels, max_pixels; /* of an image */
     double fps;
@@ -36,6 +36,8 @@ typedef struct wd_model_args {
     WD_MODEL_OPT_(T, m, "precision", 0, WD_OPT_STR, precision, "fast", 0, 0, "fast (bf16 products) or exact (f32)"),   \
     WD_MODEL_OPT_(T, m, "weights", 0, WD_OPT_STR, weights, "as-stored", 0, 0, "as-stored, or w8, w4: quantised at start"),\
     WD_MODEL_OPT_(T, m, "kv", 0, WD_OPT_STR, kv, "auto", 0, 0, "keys and values in f32, bf16, int8 or auto"),          \
+    WD_MODEL_OPT_(T, m, "lookup", 0, WD_OPT_STR, lookup, "auto", 0, 0,                                                 \
+                  "what repeats the prompt is guessed: auto (while that is faster) or off"),                           \
     WD_MODEL_OPT_(T, m, "chat-template", 0, WD_OPT_STR, chat_template, "auto", 0, 0,                                   \
                   "qwen3, qwen3-instruct-2507, qwen3-thinking-2507, qwen3-vl-instruct, qwen3-vl-thinking"),            \
     WD_MODEL_OPT_(T, m, "min-pixels", 0, WD_OPT_INT, min_pixels, "0", 0, 1 << 28, "of an image; 0: the model's"),      \

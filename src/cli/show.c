@@ -160,10 +160,12 @@ static wd_status boxes(const wd_generated *g, const wd_generate *rq, json_t **ou
 
 wd_status wd_show_json(const wd_generated *g, const wd_generate *rq, const wd_runtime *rt, wd_err *err)
 {
-    json_t *usage = json_pack("{s:I, s:I, s:I, s:{s:I}}", "prompt_tokens", (json_int_t)g->n_prompt,
-                              "completion_tokens", (json_int_t)g->n_id, "total_tokens",
-                              (json_int_t)(g->n_prompt + g->n_id), "prompt_tokens_details", "cached_tokens",
-                              (json_int_t)g->n_cached);
+    json_t *usage = json_pack("{s:I, s:I, s:I, s:{s:I}, s:{s:I, s:I}}", "prompt_tokens",
+                              (json_int_t)g->n_prompt, "completion_tokens", (json_int_t)g->n_id,
+                              "total_tokens", (json_int_t)(g->n_prompt + g->n_id), "prompt_tokens_details",
+                              "cached_tokens", (json_int_t)g->n_cached, "completion_tokens_details",
+                              "accepted_prediction_tokens", (json_int_t)g->n_guess_right,
+                              "rejected_prediction_tokens", (json_int_t)(g->n_guess - g->n_guess_right));
     json_t *v = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "prompt_tokens",
                           ids(g->prompt_id, g->n_prompt), "tokens", ids(g->id, g->n_id), "text",
                           text(&g->reply.content), "reasoning", text(&g->reply.reasoning), "tool_calls",

@@ -81,7 +81,8 @@ typedef struct wd_generated {
     size_t n_visual;           /* of n_prompt, tokens that stand for images and videos */
     const uint32_t *id;        /* [n_id] the reply's tokens; an end token, if one came, is the last */
     size_t n_id;
-    const wd_token_logprob *logprob;        /* [n_id] or NULL */
+    size_t n_guess, n_guess_right;   /* tokens looked up ahead of their pass, and those of them that came */
+    const wd_token_logprob *logprob; /* [n_id] or NULL */
     const wd_token_logprob *prompt_logprob; /* [n_prompt], [0] empty; or NULL */
     wd_parsed reply;
     wd_finish finish;

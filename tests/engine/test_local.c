@@ -18,7 +18,7 @@ typedef struct rig {
     wd_arena *arena;
 } rig;
 
-static void rig_open(rig *r, const char *name, uint32_t context)
+static void rig_open_with(rig *r, const char *name, uint32_t context, wd_lookup_choice lookup)
 {
     char dir[1024];
     *r = (rig){ 0 };
@@ -30,11 +30,17 @@ static void rig_open(rig *r, const char *name, uint32_t context)
     const wd_model_opts mo = { .max_rows = 16 };
     assert_ok(wd_model_open(r->weights, &r->cfg, &mo, r->ops, &r->model, &err));
     wd_local_opts o = { .model = r->model, .tokenizer = r->tok, .context = context, .backend = r->ops->name };
+    o.lookup = lookup;
     o.chat_kind = r->cfg.has_vision ? WD_CHAT_QWEN3_VL_INSTRUCT : WD_CHAT_QWEN3;
     wd_vision_processor_defaults(&o.processor);
     o.processor.image_budget = (wd_pixel_budget){ .min_pixels = 4 * 1024, .max_pixels = 24 * 1024 };
     assert_ok(wd_local_create(&o, &r->engine, &err));
     r->arena = wd_arena_create((size_t)1 << 30, false);
+}
+
+static void rig_open(rig *r, const char *name, uint32_t context)
+{
+    rig_open_with(r, name, context, WD_LOOKUP_AUTO);
 }
 
 static void rig_close(rig *r)
@@ -235,6 +241,57 @@ static void prompt_and_reply_logprobs_agree(void **state)
     rig_close(&r);
 }
 
+/* Tokens and log-probabilities with and without guesses, bit for bit: greedy, drawn, at the context's end, in chat. */
+static void guesses_change_nothing_but_the_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        float temperature;
+        uint32_t context, max_tokens;
+    } cases[] = {
+        { "text-untied", 0, 0, 120 },     { "text-untied-f32", 0, 0, 120 }, { "text-tied", 0, 0, 120 },
+        { "text-untied", 0.02f, 0, 120 }, { "text-yarn", 0.5f, 0, 60 },     { "text-moe", 0, 0, 80 },
+        { "vl-dense", 0, 0, 80 },         { "text-tied", 0, 50, 0 },        { "text-untied", 0, 60, 0 },
+    };
+    size_t n_right = 0, n_wrong = 0;
+    for (size_t i = 0; i < WD_COUNT(cases); i++) {
+        rig with, without;
+        ask q;
+        wd_image im;
+        noise(&im, 96, 64, 3);
+        rig_open_with(&with, cases[i].name, cases[i].context, WD_LOOKUP_ALWAYS);
+        rig_open_with(&without, cases[i].name, cases[i].context, WD_LOOKUP_OFF);
+        const bool sees = with.cfg.has_vision;
+        const char *const text[] = { "Say it again: no effusion, no effusion.", "No effusion.",
+                                     "And again?" };
+        for (size_t turn = 1; turn <= 3; turn += 2) { /* the second finds the first in the cache */
+            ask_init(&q, &im, sees, text, turn);
+            q.rq.max_tokens = cases[i].max_tokens;
+            q.rq.sample.temperature = cases[i].temperature;
+            q.rq.sample.seed = 5;
+            q.rq.logprobs = true;
+            q.rq.n_top = 2;
+            if (turn == 3 && cases[i].context)
+                break;
+            const wd_generated a = go(&with, &q), b = go(&without, &q);
+            assert_int_equal(b.n_guess, 0);
+            assert_same_tokens(&a, &b);
+            assert_int_equal(a.finish, b.finish);
+            for (size_t k = 0; k < a.n_id; k++)
+                assert_true(a.logprob[k].logprob == b.logprob[k].logprob);
+            assert_int_equal(a.n_cached, b.n_cached);
+            n_right += a.n_guess_right;
+            n_wrong += a.n_guess - a.n_guess_right;
+        }
+        wd_image_free(&im);
+        rig_close(&with);
+        rig_close(&without);
+    }
+    print_message("%zu guesses right, %zu wrong\n", n_right, n_wrong);
+    assert_true(n_right > 100 && n_wrong > 20);
+}
+
 static void a_prompt_beyond_the_context_is_refused_and_a_reply_ends_at_it(void **state)
 {
     (void)state;
@@ -413,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_second_picture_after_a_cached_one_is_seen),
         cmocka_unit_test(a_call_is_cancelled_in_every_stage_and_the_engine_goes_on),
         cmocka_unit_test(prompt_and_reply_logprobs_agree),
+        cmocka_unit_test(guesses_change_nothing_but_the_time),
         cmocka_unit_test(a_prompt_beyond_the_context_is_refused_and_a_reply_ends_at_it),
         cmocka_unit_test(a_stop_string_ends_the_reply_before_it),
         cmocka_unit_test(text_models_refuse_pictures),

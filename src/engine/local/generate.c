@@ -13,6 +13,7 @@ typedef struct generation {
     wd_stop *stop;
     wd_parse *parse;
     wd_detok detok;
+    wd_local_lookup lookup;
     wd_buf text, passed; /* of one token: decoded; past the stop strings */
     uint32_t *id;        /* [max] */
     wd_token_logprob *logprob;
@@ -120,10 +121,11 @@ static wd_status run(generation *g, wd_err *err)
     const wd_watch *w = &g->rq->watch;
     g->out->finish = WD_FINISH_LENGTH;
     bool stopped = false;
+    const float *logits = g->e->logits;
     while (g->n < g->max) {
         wd_sampled s;
-        WD_TRY(wd_sampler_next(g->sampler, g->e->logits, NULL, g->rq->logprobs,
-                               g->rq->logprobs ? g->rq->n_top : 0, &s, err));
+        WD_TRY(wd_sampler_next(g->sampler, logits, NULL, g->rq->logprobs, g->rq->logprobs ? g->rq->n_top : 0,
+                               &s, err));
         const uint32_t id = (uint32_t)s.id;
         if (g->rq->logprobs)
             WD_TRY(keep_logprob(g, &s, &g->logprob[g->n], err));
@@ -138,7 +140,7 @@ static wd_status run(generation *g, wd_err *err)
             break;
         }
         if (g->n < g->max)
-            WD_TRY(wd_local__decode(g->e, id, w, g->e->logits, err));
+            WD_TRY(wd_local__next(g->e, &g->lookup, id, g->max - g->n - 1, w, &logits, err));
     }
     WD_TRY(flush(g, stopped, err));
     if (g->out->reply.n_call && g->out->finish == WD_FINISH_STOP)
@@ -182,6 +184,9 @@ wd_status wd_local__generate(void *self, wd_arena *a, const wd_generate *rq, wd_
     if (!st)
         st = run(&g, err);
     r.timings.decode_s = wd_clock_s() - start;
+    wd_local__lookup_end(e, &g.lookup);
+    r.n_guess = g.lookup.n_guess;
+    r.n_guess_right = g.lookup.n_right;
     if (!st) {
         r.prompt_id = prompt.id;
         r.n_prompt = prompt.n;

@@ -68,9 +68,23 @@ WD_MUST_CHECK wd_status wd_local__prefill(wd_local *e, wd_arena *a, const wd_loc
                                           wd_local_logits_fn every, void *ctx, size_t *n_cached,
                                           wd_timings *t, wd_err *err);
 
-/* One more token. */
-WD_MUST_CHECK wd_status wd_local__decode(wd_local *e, uint32_t id, const wd_watch *watch, float *logits,
-                                         wd_err *err);
+/* Prompt look-up during one generation; starts as {0}. */
+#define WD_LOCAL_LOOKUP 15 /* tokens of a guess at most */
+typedef struct wd_local_lookup {
+    uint32_t id[WD_LOCAL_LOOKUP + 1]; /* the token of the latest pass, then what was guessed to follow */
+    size_t n, used;                   /* guesses in the cache; those of them that came */
+    float *logits;                    /* [n + 1][n_vocab] of that pass, when something was guessed */
+    size_t most, wait, pause;   /* tokens of the next guess; tokens until it; the pause that runs or ran */
+    double one_s, pass_s, gain; /* a pass of one row; the latest of several; tokens for their time */
+    size_t n_guess, n_right;    /* in all */
+} wd_local_lookup;
+
+/* Token id comes next; *logits [n_vocab] are those of the one after, valid until the next call. At most `left` tokens
+ * are guessed. On failure the cache is as it was but for guesses. */
+WD_MUST_CHECK wd_status wd_local__next(wd_local *e, wd_local_lookup *l, uint32_t id, size_t left,
+                                       const wd_watch *watch, const float **logits, wd_err *err);
+/* Frees it and forgets guesses that did not come; the counts stay. */
+void wd_local__lookup_end(wd_local *e, wd_local_lookup *l);
 
 /* Forgets what the cache holds. */
 void wd_local__forget(wd_local *e);

@@ -15,6 +15,9 @@
 /* How keys and values are kept: AUTO is f32 for an F32 checkpoint, bf16 for the others. */
 typedef enum wd_kv_choice { WD_KV_AUTO, WD_KV_BF16, WD_KV_F32, WD_KV_INT8 } wd_kv_choice;
 
+/* Prompt look-up (lookup.c): the same tokens, sooner where replies repeat what stands before. AUTO: while it pays. */
+typedef enum wd_lookup_choice { WD_LOOKUP_AUTO, WD_LOOKUP_OFF, WD_LOOKUP_ALWAYS } wd_lookup_choice;
+
 typedef struct wd_local_opts {
     wd_model *model; /* borrowed, as all below */
     const wd_tokenizer *tokenizer;
@@ -23,6 +26,7 @@ typedef struct wd_local_opts {
     wd_video_opts video;           /* {0}: the processor's */
     uint32_t context;              /* most tokens of prompt and reply, 0: the model's */
     wd_kv_choice kv;
+    wd_lookup_choice lookup;
     bool exact;          /* the model's operators are WD_PRECISION_EXACT: logits are not taken for bf16 */
     const char *backend; /* name of the operators, for messages */
 } wd_local_opts;

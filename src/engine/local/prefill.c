@@ -239,19 +239,3 @@ out:
     wd_features_free(&f);
     return st;
 }
-
-wd_status wd_local__decode(wd_local *e, uint32_t id, const wd_watch *watch, float *logits, wd_err *err)
-{
-    const size_t at = wd_kv_len(e->kv);
-    const uint32_t row = 0;
-    const wd_step s = { .ids = &id,
-                        .n = 1,
-                        .kv = e->kv,
-                        .out_row = &row,
-                        .n_out = 1,
-                        .logits = logits,
-                        .cancel = watch->cancel };
-    WD_TRY(wd_model_step(e->o.model, &s, err));
-    e->held[at] = id;
-    return WD_OK;
-}
