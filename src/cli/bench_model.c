@@ -108,7 +108,10 @@ typedef struct work {
     unsigned run;   /* which */
     float *patches; /* image */
     uint32_t grid[1][3];
-    wd_image *image; /* rerank: [size] */
+    wd_image *image;  /* rerank: [size] */
+    wd_step_seq *seq; /* batch: [size], as the two below */
+    uint32_t *out_row;
+    float *logits; /* [size][n_vocab] */
 } work;
 
 typedef wd_status (*run_fn)(work *w, double *start, wd_err *err);
@@ -126,6 +129,28 @@ static wd_status run_decode(work *w, double *start, wd_err *err)
     *start = wd_clock_s();
     for (int64_t i = 0; i < w->b->a->steps; i++)
         WD_TRY(read_tokens(w->b, 1, err));
+    return WD_OK;
+}
+
+/* A token for every sequence in each step, their caches empty at first. */
+static wd_status run_batch(work *w, double *start, wd_err *err)
+{
+    const size_t n = w->row->size;
+    for (size_t i = 0; i < n; i++)
+        wd_kv_truncate(w->seq[i].kv, 0);
+    *start = wd_clock_s();
+    for (int64_t i = 0; i < w->b->a->steps; i++) {
+        draw_ids(w->b, n);
+        const wd_step s = { .ids = w->b->ids,
+                            .n = n,
+                            .seq = w->seq,
+                            .n_seq = n,
+                            .out_row = w->out_row,
+                            .n_out = n,
+                            .logits = w->logits,
+                            .cancel = &wd_cli_cancelled };
+        WD_TRY(wd_model_step(w->b->model, &s, err));
+    }
     return WD_OK;
 }
 
@@ -225,9 +250,9 @@ static wd_status prefill(bench *b, uint64_t size, wd_err *err)
     return measure(&w, run_prefill, err);
 }
 
-static wd_status decode_as(bench *b, const char *name, uint64_t size, uint64_t depth, wd_err *err)
+static wd_status decode(bench *b, uint64_t depth, wd_err *err)
 {
-    work w = { .b = b, .row = new_row(b, name, size) };
+    work w = { .b = b, .row = new_row(b, "decode", depth) };
     const uint64_t steps = (uint64_t)b->a->steps;
     if (depth + steps > b->c->text.max_pos) {
         w.row->missing = "longer than the model's context";
@@ -236,23 +261,38 @@ static wd_status decode_as(bench *b, const char *name, uint64_t size, uint64_t d
     w.row->n_token = (double)steps;
     for (uint64_t i = 0; i < steps; i++)
         wd_cost_add_step(b->c, &b->w, 1, depth + i, 1, true, b->kv_bytes, &w.row->cost);
-    w.row->size = depth;
-    const wd_status st = measure(&w, run_decode, err);
-    w.row->size = size;
-    return st;
-}
-
-static wd_status decode(bench *b, uint64_t size, wd_err *err)
-{
-    return decode_as(b, "decode", size, size, err);
+    return measure(&w, run_decode, err);
 }
 
 static wd_status batch(bench *b, uint64_t size, wd_err *err)
 {
-    if (size == 1)
-        return decode_as(b, "batch", 1, 0, err);
-    new_row(b, "batch", size)->missing = "the engine decodes one sequence at a time";
-    return WD_OK;
+    work w = { .b = b, .row = new_row(b, "batch", size) };
+    const uint64_t steps = (uint64_t)b->a->steps;
+    if (size > wd_model_max_rows(b->model) || steps > b->c->text.max_pos) {
+        w.row->missing = steps > b->c->text.max_pos ? "longer than the model's context"
+                                                    : "more sequences than a step has rows";
+        return WD_OK;
+    }
+    w.row->n_token = (double)(steps * size);
+    for (uint64_t i = 0; i < steps; i++)
+        wd_cost_add_batch(b->c, &b->w, size, i, b->kv_bytes, &w.row->cost);
+    w.seq = WD_ALLOC_N(wd_step_seq, size);
+    w.out_row = WD_ALLOC_N(uint32_t, size);
+    w.logits = WD_ALLOC_N(float, size * b->c->text.n_vocab);
+    wd_status st = w.seq && w.out_row && w.logits ? WD_OK : no_memory("a batch", err);
+    for (uint64_t i = 0; !st && i < size; i++) {
+        w.seq[i].n = 1;
+        w.out_row[i] = (uint32_t)i;
+        st = wd_kv_create(b->pool, &w.seq[i].kv, err);
+    }
+    if (!st)
+        st = measure(&w, run_batch, err);
+    for (uint64_t i = 0; w.seq && i < size; i++)
+        wd_kv_destroy(w.seq[i].kv);
+    wd_free(w.seq);
+    wd_free(w.out_row);
+    wd_free(w.logits);
+    return st;
 }
 
 static wd_status image(bench *b, uint64_t size, wd_err *err)

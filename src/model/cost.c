@@ -83,6 +83,19 @@ void wd_cost_add_step(const wd_model_config *c, const wd_cost_weights *w, size_t
     io->kv_bytes += kv_bytes * (n + (double)past);
 }
 
+void wd_cost_add_batch(const wd_model_config *c, const wd_cost_weights *w, size_t n_seq, size_t past,
+                       double kv_bytes, wd_cost *io)
+{
+    /* As a step of n_seq tokens, but none sees another. */
+    wd_cost together = { 0 }, one = { 0 };
+    wd_cost_add_step(c, w, n_seq, 0, n_seq, true, 0, &together);
+    wd_cost_add_step(c, w, 1, past, 1, true, kv_bytes, &one);
+    io->linear_ops += together.linear_ops;
+    io->weight_bytes += together.weight_bytes;
+    io->attn_ops += (double)n_seq * one.attn_ops;
+    io->kv_bytes += (double)n_seq * one.kv_bytes;
+}
+
 void wd_cost_add_see(const wd_model_config *c, const wd_cost_weights *w, const uint32_t (*grid)[3],
                      size_t n_grid, wd_cost *io)
 {

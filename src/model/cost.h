@@ -29,6 +29,9 @@ void wd_cost_weigh(const wd_model_config *c, const wd_weights *w, wd_cost_weight
  * tokens touch on average when all are equally likely. */
 void wd_cost_add_step(const wd_model_config *c, const wd_cost_weights *w, size_t n, size_t past, size_t n_out,
                       bool logits, double kv_bytes, wd_cost *io);
+/* Adds one pass over one new token of each of n_seq sequences, all after `past`, all read out with logits. */
+void wd_cost_add_batch(const wd_model_config *c, const wd_cost_weights *w, size_t n_seq, size_t past,
+                       double kv_bytes, wd_cost *io);
 /* Adds the tower's pass over grids of t, h, w patches. */
 void wd_cost_add_see(const wd_model_config *c, const wd_cost_weights *w, const uint32_t (*grid)[3],
                      size_t n_grid, wd_cost *io);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "model/fetch.h"
+#include "model/pass.h"
 
 /* What the operators and the passes take for granted about a configuration. */
 static wd_status check_text(const wd_text_config *t, wd_err *err)
@@ -88,6 +89,7 @@ static void cut_all(wd_model *m)
     w->ex_ff = cut(w, rows * 2 * c->n_ff_expert);
     w->ex_act = cut(w, rows * c->n_ff_expert);
     w->pos = cut(w, rows);
+    w->seq = cut(w, rows * sizeof *w->seq / sizeof(float));
 }
 
 /* The sizes are bounded by the configuration's ranges and max_rows: no product overflows. */

@@ -85,6 +85,14 @@ WD_MUST_CHECK wd_status wd_model_see(wd_model *m, const wd_see *in, wd_features 
 
 /* ---- the decoder ---- */
 
+/* A sequence of a step: where n of its tokens go. */
+typedef struct wd_step_seq {
+    wd_kv *kv;
+    size_t n; /* >= 1 */
+} wd_step_seq;
+
+/* New tokens of one sequence, or of several at once: weights are read once for all of them. A row's bits are the same
+ * whatever else is in the step. */
 typedef struct wd_step {
     const uint32_t *ids; /* [n] tokens, 1 <= n <= max_rows */
     size_t n;
@@ -92,6 +100,10 @@ typedef struct wd_step {
     const wd_features *features;
     const int32_t *visual; /* [n] row of features that stands for token i, -1 for text; NULL: all text */
     wd_kv *kv;             /* n tokens are appended; unchanged when the step fails */
+    /* In place of kv: sequences whose tokens follow each other in ids, n in all. Their caches differ from each other but
+     * have pages of one length and dtype; all of them are unchanged when the step fails. */
+    const wd_step_seq *seq; /* [n_seq], borrowed during the call */
+    size_t n_seq;           /* 0: kv */
 
     const uint32_t *out_row; /* [n_out] which of the n rows are wanted, ascending */
     size_t n_out;            /* 0: only the cache is filled */

@@ -82,22 +82,23 @@ typedef struct wd_tower {
 typedef struct wd_work {
     float *block; /* what all the others are parts of */
     size_t n_float;
-    float *x;              /* [n_embd] the residual stream */
-    float *norm;           /* [n_embd] */
-    float *q, *attn;       /* [n_head * head_dim] */
-    float *k, *v;          /* [n_kv_head * head_dim] */
-    float *gate, *up;      /* [n_ff] */
-    float *cos, *sin;      /* [head_dim / 2] */
-    float *lora;           /* [largest rank] */
-    float *probs;          /* [n_expert] */
-    float *top_p;          /* [n_expert_used] */
-    float *ex_in, *ex_out; /* [n_embd] rows of one expert */
-    float *ex_ff;          /* [2 * n_ff_expert] */
-    float *ex_act;         /* [n_ff_expert] */
-    uint32_t *top_i;       /* [n_expert_used] */
-    uint32_t *order;       /* [n_expert_used] places in top_i, grouped by expert */
-    uint32_t *start;       /* n_expert + 1, not rows: where each expert's group begins in order */
-    int32_t *pos;          /* [1] */
+    float *x;                /* [n_embd] the residual stream */
+    float *norm;             /* [n_embd] */
+    float *q, *attn;         /* [n_head * head_dim] */
+    float *k, *v;            /* [n_kv_head * head_dim] */
+    float *gate, *up;        /* [n_ff] */
+    float *cos, *sin;        /* [head_dim / 2] */
+    float *lora;             /* [largest rank] */
+    float *probs;            /* [n_expert] */
+    float *top_p;            /* [n_expert_used] */
+    float *ex_in, *ex_out;   /* [n_embd] rows of one expert */
+    float *ex_ff;            /* [2 * n_ff_expert] */
+    float *ex_act;           /* [n_ff_expert] */
+    uint32_t *top_i;         /* [n_expert_used] */
+    uint32_t *order;         /* [n_expert_used] places in top_i, grouped by expert */
+    uint32_t *start;         /* n_expert + 1, not rows: where each expert's group begins in order */
+    int32_t *pos;            /* [1] */
+    struct wd_pass_seq *seq; /* [1] */
 } wd_work;
 
 struct wd_model {

@@ -4,14 +4,21 @@
 
 #include "model/params.h"
 
+/* The rows of one sequence in a step. */
+typedef struct wd_pass_seq {
+    wd_kv *kv;
+    uint32_t first, n, past; /* row in the step, rows, tokens in the cache before them */
+} wd_pass_seq;
+
 /* One call of the decoder. */
 typedef struct wd_pass {
     wd_model *m;
     wd_work *w;
     const wd_trace *trace;
-    wd_kv *kv;
-    const wd_kv_opts *kv_opts;
-    size_t past, n_new; /* tokens in the cache, new ones */
+    const wd_pass_seq *seq; /* [n_seq], rows ascending without gaps */
+    size_t n_seq;
+    const wd_kv_opts *kv_opts; /* of every sequence */
+    size_t n_new;              /* tokens */
     size_t n; /* rows of the residual stream: the new tokens, or in the last layer only the wanted ones */
     const uint32_t *row; /* [n] which new tokens these rows are; NULL: all in order */
 } wd_pass;

@@ -91,6 +91,41 @@ static void a_step_is_counted_to_the_operation(void **state)
     }
 }
 
+static void a_batch_is_counted_to_the_operation(void **state)
+{
+    (void)state;
+    enum { SEQS = 3, PAST = 13 };
+    static const char *const models[] = { "text-untied", "text-moe" };
+    for (size_t i = 0; i < WD_COUNT(models); i++) {
+        metered m;
+        open_metered(&m, models[i]);
+        uint32_t ids[PAST], row[SEQS] = { 0, 1, 2 };
+        wd_step_seq seq[SEQS];
+        float *logits = test_malloc(SEQS * m.t.cfg.text.n_vocab * sizeof *logits);
+        tiny_tokens(ids, PAST, 9);
+        for (int k = 0; k < SEQS; k++) {
+            seq[k].n = 1;
+            assert_ok(wd_kv_create(m.t.pool, &seq[k].kv, &err));
+            assert_ok(wd_model_step(m.model, &(wd_step){ .ids = ids, .n = PAST, .kv = seq[k].kv }, &err));
+        }
+        wd_meter_take(m.meter);
+        const wd_step s = {
+            .ids = ids, .n = SEQS, .seq = seq, .n_seq = SEQS, .out_row = row, .n_out = SEQS, .logits = logits
+        };
+        assert_ok(wd_model_step(m.model, &s, &err));
+        const wd_meter_total did = wd_meter_take(m.meter);
+        wd_cost cost = { 0 };
+        wd_cost_add_batch(&m.t.cfg, &m.w, SEQS, PAST, 100, &cost);
+        assert_near(cost.linear_ops, did.linear.ops);
+        assert_near(cost.attn_ops, did.attn.ops);
+        assert_is(cost.kv_bytes, SEQS * 100.0 * (PAST + 1));
+        for (int k = 0; k < SEQS; k++)
+            wd_kv_destroy(seq[k].kv);
+        test_free(logits);
+        close_metered(&m);
+    }
+}
+
 static void the_tower_is_counted_to_the_operation(void **state)
 {
     (void)state;
@@ -202,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_is_counted_to_the_operation),
+        cmocka_unit_test(a_batch_is_counted_to_the_operation),
         cmocka_unit_test(the_tower_is_counted_to_the_operation),
         cmocka_unit_test(bytes_are_those_of_the_parts),
         cmocka_unit_test(a_step_reads_every_layer_once_and_the_experts_it_may_touch),

@@ -232,6 +232,119 @@ static void only_the_wanted_rows_come_out_and_with_the_same_bits(void **state)
     tiny_close(&t);
 }
 
+#define SEQS 5
+
+/* Five sequences in the same steps, prompts of different lengths first, then tokens one by one while some pause: every
+ * row of logits as from the sequence alone. */
+static void check_together(const char *checkpoint)
+{
+    static const size_t prompt_n[SEQS] = { 1, 70, 3, 17, 130 };
+    tiny t;
+    tiny_open(&t, checkpoint, NULL);
+    const size_t n_vocab = t.cfg.text.n_vocab;
+    const wd_kv_opts o = wd_model_kv_opts(t.model);
+    wd_kv_pool *pool;
+    wd_kv *alone[SEQS], *both[SEQS];
+    float *want = test_malloc(SEQS * n_vocab * sizeof *want),
+          *got = test_malloc(SEQS * n_vocab * sizeof *got);
+    assert_ok(wd_kv_pool_create(&o, &pool, &err));
+    for (int i = 0; i < SEQS; i++) {
+        assert_ok(wd_kv_create(pool, &alone[i], &err));
+        assert_ok(wd_kv_create(pool, &both[i], &err));
+        wd_kv_set_rope_delta(alone[i], i * 2);
+        wd_kv_set_rope_delta(both[i], i * 2);
+    }
+    for (uint32_t turn = 0; turn < 6; turn++) {
+        wd_step_seq seq[SEQS];
+        uint32_t ids[256], last[SEQS];
+        size_t n = 0, n_seq = 0;
+        for (uint32_t i = 0; i < SEQS; i++) {
+            const size_t own = turn == 0 ? prompt_n[i] : (turn + i) % 3 != 0;
+            if (!own)
+                continue;
+            tiny_tokens(ids + n, own, 100 * turn + i);
+            const uint32_t row = (uint32_t)own - 1;
+            const wd_step s = { .ids = ids + n,
+                                .n = own,
+                                .kv = alone[i],
+                                .out_row = &row,
+                                .n_out = 1,
+                                .logits = want + n_seq * n_vocab };
+            assert_ok(wd_model_step(t.model, &s, &err));
+            seq[n_seq] = (wd_step_seq){ both[i], own };
+            n += own;
+            last[n_seq++] = (uint32_t)n - 1;
+        }
+        const wd_step s = {
+            .ids = ids, .n = n, .seq = seq, .n_seq = n_seq, .out_row = last, .n_out = n_seq, .logits = got
+        };
+        assert_ok(wd_model_step(t.model, &s, &err));
+        assert_memory_equal(want, got, n_seq * n_vocab * sizeof *got);
+        for (int i = 0; i < SEQS; i++)
+            assert_int_equal(wd_kv_len(alone[i]), wd_kv_len(both[i]));
+    }
+    for (int i = 0; i < SEQS; i++) {
+        wd_kv_destroy(alone[i]);
+        wd_kv_destroy(both[i]);
+    }
+    wd_kv_pool_destroy(pool);
+    test_free(want);
+    test_free(got);
+    tiny_close(&t);
+}
+
+static void sequences_in_one_step_have_the_bits_that_they_have_alone(void **state)
+{
+    (void)state;
+    check_together("text-untied");
+    check_together("text-tied");
+    check_together("text-moe");
+    check_together("vl-dense-f32");
+}
+
+static void a_failed_step_leaves_every_sequence_as_it_was(void **state)
+{
+    (void)state;
+    tiny t;
+    tiny_open(&t, "text-untied", NULL);
+    wd_kv_opts o = wd_model_kv_opts(t.model);
+    wd_kv_pool *pool, *others;
+    wd_kv *a, *b, *c;
+    o.max_bytes = 2 * wd_kv_page_bytes(&o);
+    assert_ok(wd_kv_pool_create(&o, &pool, &err));
+    o.dtype = WD_DTYPE_F32;
+    o.max_bytes = 0;
+    assert_ok(wd_kv_pool_create(&o, &others, &err));
+    assert_ok(wd_kv_create(pool, &a, &err));
+    assert_ok(wd_kv_create(pool, &b, &err));
+    assert_ok(wd_kv_create(others, &c, &err));
+    uint32_t ids[150];
+    tiny_tokens(ids, 150, 1);
+    wd_step_seq seq[2] = { { a, 70 }, { b, 70 } }; /* two pages each, of which there are two */
+    wd_step s = { .ids = ids, .n = 140, .seq = seq, .n_seq = 2 };
+    assert_fails(wd_model_step(t.model, &s, &err), WD_E_LIMIT, "");
+    assert_int_equal(wd_kv_len(a) + wd_kv_len(b), 0);
+    seq[0].n = seq[1].n = 60;
+    assert_fails(wd_model_step(t.model, &s, &err), WD_E_INTERNAL, "120 tokens of 140");
+    s.n = 100;
+    assert_fails(wd_model_step(t.model, &s, &err), WD_E_INTERNAL, "sequence 1 has 60 tokens of 100");
+    s.n = 120;
+    seq[1].kv = a;
+    assert_fails(wd_model_step(t.model, &s, &err), WD_E_INTERNAL, "sequences 0 and 1 are one");
+    seq[1].kv = c;
+    assert_fails(wd_model_step(t.model, &s, &err), WD_E_INTERNAL, "other pages");
+    seq[1].kv = b;
+    assert_ok(wd_model_step(t.model, &s, &err)); /* the failed steps have given their pages back */
+    assert_int_equal(wd_kv_len(a), 60);
+    assert_int_equal(wd_kv_len(b), 60);
+    wd_kv_destroy(a);
+    wd_kv_destroy(b);
+    wd_kv_destroy(c);
+    wd_kv_pool_destroy(pool);
+    wd_kv_pool_destroy(others);
+    tiny_close(&t);
+}
+
 static void stop_at_layer_2(void *self, const char *stage, size_t n_row, size_t n_col, const float *data)
 {
     (void)n_row, (void)n_col, (void)data;
@@ -325,6 +438,8 @@ int main(void)
         cmocka_unit_test(the_three_axes_matter_each),
         cmocka_unit_test(truncation_takes_a_sequence_back),
         cmocka_unit_test(only_the_wanted_rows_come_out_and_with_the_same_bits),
+        cmocka_unit_test(sequences_in_one_step_have_the_bits_that_they_have_alone),
+        cmocka_unit_test(a_failed_step_leaves_every_sequence_as_it_was),
         cmocka_unit_test(cancel_ends_a_step_between_layers_and_leaves_the_cache_as_it_was),
         cmocka_unit_test(step_refuses_what_it_cannot_compute),
         cmocka_unit_test(step_refuses_a_full_context),

@@ -21,12 +21,13 @@ void wd_attention__store(const wd_pass *p, uint32_t l)
     ops->rope(ops->self, w->k, w->cos, w->sin, n, n_kv, c->n_kv_head, c->head_dim);
     wd_trace__rows(t, "l0_k_rope", n, n_kv, w->k);
     wd_trace__rows(t, "l0_v", n, n_kv, w->v);
-    ops->kv_store(ops->self, wd_kv_layer(p->kv, l), w->k, w->v, n, p->past, c->n_kv_head, c->head_dim,
-                  p->kv_opts->page_len, p->kv_opts->dtype);
+    for (const wd_pass_seq *s = p->seq; s < p->seq + p->n_seq; s++)
+        ops->kv_store(ops->self, wd_kv_layer(s->kv, l), w->k + s->first * n_kv, w->v + s->first * n_kv, s->n,
+                      s->past, c->n_kv_head, c->head_dim, p->kv_opts->page_len, p->kv_opts->dtype);
 }
 
-/* Queries i .. i + n - 1, which are neighbours in the sequence from index pos on. */
-static void attend(const wd_pass *p, uint32_t l, size_t i, size_t n, size_t pos)
+/* Queries i .. i + n - 1, which are neighbours in sequence s from its new token `at` on. */
+static void attend(const wd_pass *p, const wd_pass_seq *s, uint32_t l, size_t i, size_t n, size_t at)
 {
     const wd_text_config *c = &p->m->cfg.text;
     const wd_ops *ops = p->m->ops;
@@ -38,12 +39,17 @@ static void attend(const wd_pass *p, uint32_t l, size_t i, size_t n, size_t pos)
                                    .n_head = c->n_head,
                                    .n_kv_head = c->n_kv_head,
                                    .head_dim = c->head_dim,
-                                   .page = wd_kv_layer(p->kv, l),
+                                   .page = wd_kv_layer(s->kv, l),
                                    .page_len = p->kv_opts->page_len,
                                    .kv_dtype = p->kv_opts->dtype,
-                                   .pos = pos,
+                                   .pos = s->past + at,
                                    .scale = 1.0f / sqrtf((float)c->head_dim),
                                });
+}
+
+static size_t row_at(const wd_pass *p, size_t i)
+{
+    return p->row ? p->row[i] : i;
 }
 
 void wd_attention__add(const wd_pass *p, uint32_t l)
@@ -61,10 +67,16 @@ void wd_attention__add(const wd_pass *p, uint32_t l)
     wd_trace__rows(t, "l0_q_norm", n, n_q, w->q);
     ops->rope(ops->self, w->q, w->cos, w->sin, n, n_q, c->n_head, c->head_dim);
     wd_trace__rows(t, "l0_q_rope", n, n_q, w->q);
-    if (!p->row)
-        attend(p, l, 0, n, p->past);
-    for (size_t i = 0; p->row && i < n; i++)
-        attend(p, l, i, 1, p->past + p->row[i]);
+    const wd_pass_seq *s = p->seq;
+    for (size_t i = 0, run; i < n; i += run) {
+        const size_t row = row_at(p, i);
+        while (row >= (size_t)s->first + s->n)
+            s++;
+        run = 1;
+        while (i + run < n && row_at(p, i + run) == row + run && row + run < (size_t)s->first + s->n)
+            run++;
+        attend(p, s, l, i, run, row - s->first);
+    }
     wd_trace__rows(t, "l0_attn_out", n, n_q, w->attn);
     wd_proj__apply(m, &y->o, w->x, w->attn, w->x, n, n_q, c->n_embd);
 }

@@ -38,12 +38,14 @@ static wd_status set_angles(const wd_pass *p, const wd_step *s, wd_err *err)
 {
     const int32_t *pos[3] = { s->pos[0], s->pos[1], s->pos[2] };
     if (!pos[0]) {
-        const int64_t first = (int64_t)p->past + wd_kv_rope_delta(p->kv);
-        if (first < 0 || first + (int64_t)p->n > INT32_MAX)
-            return WD_FAIL(err, WD_E_INVALID, "step: position %lld after a shift of %d", (long long)first,
-                           wd_kv_rope_delta(p->kv));
-        for (size_t i = 0; i < p->n; i++)
-            p->w->pos[i] = (int32_t)(first + (int64_t)i);
+        for (const wd_pass_seq *q = p->seq; q < p->seq + p->n_seq; q++) {
+            const int64_t first = (int64_t)q->past + wd_kv_rope_delta(q->kv);
+            if (first < 0 || first + (int64_t)q->n > INT32_MAX)
+                return WD_FAIL(err, WD_E_INVALID, "step: position %lld after a shift of %d", (long long)first,
+                               wd_kv_rope_delta(q->kv));
+            for (uint32_t i = 0; i < q->n; i++)
+                p->w->pos[q->first + i] = (int32_t)(first + (int64_t)i);
+        }
         pos[0] = pos[1] = pos[2] = p->w->pos;
     }
     wd_rope__angles(&p->m->text.rope, pos, p->n, p->w->cos, p->w->sin);
@@ -145,30 +147,54 @@ static void read_out(const wd_pass *p, const wd_step *s)
     wd_trace__rows(p->trace, "logits", s->n_out, m->cfg.text.n_vocab, s->logits);
 }
 
+/* The step's sequences, with room for their tokens. */
+static wd_status take_sequences(wd_pass *p, const wd_step *s, wd_err *err)
+{
+    const wd_step_seq one = { s->kv, s->n }, *seq = s->n_seq ? s->seq : &one;
+    const size_t n_seq = s->n_seq ? s->n_seq : 1;
+    size_t row = 0;
+    p->kv_opts = wd_kv_opts_of(seq[0].kv);
+    for (size_t i = 0; i < n_seq; i++) {
+        const wd_kv_opts *o = wd_kv_opts_of(seq[i].kv);
+        if (seq[i].n == 0 || seq[i].n > s->n - row)
+            return WD_FAIL(err, WD_E_INTERNAL, "step: sequence %zu has %zu tokens of %zu", i, seq[i].n, s->n);
+        if (o->dtype != p->kv_opts->dtype || o->page_len != p->kv_opts->page_len)
+            return WD_FAIL(err, WD_E_INTERNAL, "step: sequence %zu has other pages than the first", i);
+        for (size_t k = 0; k < i; k++)
+            if (seq[k].kv == seq[i].kv)
+                return WD_FAIL(err, WD_E_INTERNAL, "step: sequences %zu and %zu are one", k, i);
+        p->w->seq[i] = (wd_pass_seq){ .kv = seq[i].kv,
+                                      .first = (uint32_t)row,
+                                      .n = (uint32_t)seq[i].n,
+                                      .past = (uint32_t)wd_kv_len(seq[i].kv) };
+        row += seq[i].n;
+    }
+    if (row != s->n)
+        return WD_FAIL(err, WD_E_INTERNAL, "step: sequences have %zu tokens of %zu", row, s->n);
+    p->seq = p->w->seq;
+    for (; p->n_seq < n_seq; p->n_seq++)
+        WD_TRY(wd_kv_reserve(seq[p->n_seq].kv, seq[p->n_seq].n, err));
+    return WD_OK;
+}
+
 wd_status wd_model_step(wd_model *m, const wd_step *s, wd_err *err)
 {
     WD_TRY(check_tokens(m, s, err));
-    wd_pass p = {
-        .m = m,
-        .w = &m->work,
-        .trace = s->trace,
-        .kv = s->kv,
-        .kv_opts = wd_kv_opts_of(s->kv),
-        .past = wd_kv_len(s->kv),
-        .n_new = s->n,
-        .n = s->n,
-    };
-    WD_TRY(wd_kv_reserve(s->kv, s->n, err));
-    wd_status st = set_angles(&p, s, err);
+    wd_pass p = { .m = m, .w = &m->work, .trace = s->trace, .n_new = s->n, .n = s->n };
+    wd_status st = take_sequences(&p, s, err);
+    if (!st)
+        st = set_angles(&p, s, err);
     if (!st) {
         embed(&p, s);
         st = run_layers(&p, s, err);
     }
-    if (st) {
-        wd_kv_truncate(s->kv, p.past);
+    if (st) { /* the room goes back */
+        for (size_t i = 0; i < p.n_seq; i++)
+            wd_kv_truncate(p.seq[i].kv, p.seq[i].past);
         return st;
     }
     read_out(&p, s);
-    wd_kv_commit(s->kv, s->n);
+    for (size_t i = 0; i < p.n_seq; i++)
+        wd_kv_commit(p.seq[i].kv, p.seq[i].n);
     return WD_OK;
 }
