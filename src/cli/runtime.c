@@ -8,6 +8,7 @@
 #include "cli/checkpoint.h"
 #include "engine/local/local.h"
 #include "model/model.h"
+#include "weights/hold.h"
 #include "weights/inventory.h"
 #include "weights/lora.h"
 #include "weights/packed.h"
@@ -126,6 +127,15 @@ static wd_status open_model(wd_runtime *r, wd_err *err)
     return wd_model_open(r->cp.weights, &r->cp.cfg, &o, ops, &r->model, err);
 }
 
+/* --hold: the weights as the model now has them. */
+static wd_status hold(const wd_model_args *m, wd_runtime *r, wd_err *err)
+{
+    static const char *const words[] = { "as-needed", "preload", "lock" };
+    size_t word = 0;
+    WD_TRY(choose("hold", m->hold, words, WD_COUNT(words), &word, err));
+    return wd_weights_hold(r->cp.weights, (wd_hold)word, &wd_cli_cancelled, err);
+}
+
 static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
 {
     static const char *const kv[] = { "auto", "bf16", "f32", "int8" };
@@ -166,6 +176,7 @@ static wd_status open_all(wd_cli *cli, const wd_model_args *m, wd_runtime *r, wd
     WD_TRY(wd_weights_unpack(r->cp.weights, &r->cp.cfg, r->pool, err));
     WD_TRY(quantise(m, r, err));
     WD_TRY(open_model(r, err));
+    WD_TRY(hold(m, r, err));
     return open_engine(m, r, err);
 }
 

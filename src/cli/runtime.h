@@ -12,7 +12,7 @@
 typedef struct wd_model_args {
     const char *model, *mmproj;
     wd_opt_list lora;
-    const char *isa, *precision, *weights, *chat_template, *kv, *lookup;
+    const char *isa, *precision, *weights, *chat_template, *kv, *lookup, *hold;
     int64_t threads, context;
     int64_t min_pixels, max_pixels; /* of an image */
     double fps;
@@ -35,6 +35,8 @@ typedef struct wd_model_args {
     WD_MODEL_OPT_(T, m, "isa", 0, WD_OPT_STR, isa, "auto", 0, 0, "ref, avx2, avx512, avx512vnni, avx512bf16, amx or auto"),        \
     WD_MODEL_OPT_(T, m, "precision", 0, WD_OPT_STR, precision, "fast", 0, 0, "fast (bf16 products) or exact (f32)"),   \
     WD_MODEL_OPT_(T, m, "weights", 0, WD_OPT_STR, weights, "as-stored", 0, 0, "as-stored, or w8, w4: quantised at start"),\
+    WD_MODEL_OPT_(T, m, "hold", 0, WD_OPT_STR, hold, "as-needed", 0, 0,                                                \
+                  "weights in memory: as-needed, preload (read at start) or lock (and kept there)"),                   \
     WD_MODEL_OPT_(T, m, "kv", 0, WD_OPT_STR, kv, "auto", 0, 0, "keys and values in f32, bf16, int8 or auto"),          \
     WD_MODEL_OPT_(T, m, "lookup", 0, WD_OPT_STR, lookup, "auto", 0, 0,                                                 \
                   "what repeats the prompt is guessed: auto (while that is faster) or off"),                           \

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "support/checkpoint.h"
+#include "weights/hold.h"
 #include "weights/weights.h"
 
 #define INDEX "model.safetensors.index.json"
@@ -371,6 +373,59 @@ static void open_survives_every_failure(void **state)
     test_rm_dir(dir);
 }
 
+/* kB of a field of /proc/self/smaps over all mappings of files that end in `name`. */
+static long mapped_kb(const char *name, const char *field)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    char line[4096];
+    bool mine = false;
+    long sum = 0, kb;
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        const char *end = strstr(line, name);
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            mine = end && end[strlen(name)] == '\n';
+        else if (mine && !strncmp(line, field, strlen(field)) &&
+                 sscanf(line + strlen(field), "%ld", &kb) == 1)
+            sum += kb;
+    }
+    fclose(f);
+    return sum;
+}
+
+static void weights_are_read_ahead_and_locked_when_asked(void **state)
+{
+    (void)state;
+    static const test_tensor t[] = {
+        { "model.embed_tokens.weight", "BF16", { 4096, 1024 } },
+        { "model.norm.weight", "F32", { 1024 } },
+        { "lm_head.weight", "F8_E4M3", { 1024, 1024 } },
+        { "lm_head.weight_scale_inv", "BF16", { 8, 8 } },
+    };
+    char *dir = make_single(t, WD_COUNT(t));
+    atomic_bool cancel = true;
+    wd_weights *w;
+    assert_ok(wd_weights_open(dir, &w, &err));
+    assert_ok(wd_weights_hold(w, WD_HOLD_NOTHING, NULL, &err));
+    assert_true(mapped_kb("model.safetensors", "Rss:") < 9216);
+    assert_fails(wd_weights_hold(w, WD_HOLD_PRELOAD, &cancel, &err), WD_E_CANCELLED, "cancelled");
+    assert_ok(wd_weights_hold(w, WD_HOLD_PRELOAD, NULL, &err));
+    assert_true(mapped_kb("model.safetensors", "Rss:") >= 9216);
+    assert_int_equal(mapped_kb("model.safetensors", "Locked:"), 0);
+    wd_inject_failure(1);
+    assert_fails(wd_weights_hold(w, WD_HOLD_PRELOAD, NULL, &err), WD_E_IO, "cannot be read at embed_tokens");
+    wd_inject_failure(1);
+    assert_fails(wd_weights_hold(w, WD_HOLD_LOCK, NULL, &err), WD_E_LIMIT, "ulimit -l");
+    wd_inject_failure(0);
+    const wd_status st = wd_weights_hold(w, WD_HOLD_LOCK, NULL, NULL);
+    assert_true(st == WD_OK || st == WD_E_LIMIT); /* 9 MB may be more than this user may lock */
+    if (!st)
+        assert_true(mapped_kb("model.safetensors", "Locked:") >= 9216);
+    wd_weights_close(w);
+    test_rm_dir(dir);
+}
+
 int main(void)
 {
     wd_json_use_our_memory();
@@ -389,6 +444,7 @@ int main(void)
         cmocka_unit_test(fp8_scales_are_checked),
         cmocka_unit_test(digest_sees_every_file_and_name),
         cmocka_unit_test(open_survives_every_failure),
+        cmocka_unit_test(weights_are_read_ahead_and_locked_when_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
