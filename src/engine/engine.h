@@ -37,6 +37,12 @@ typedef struct wd_media {
 
 typedef enum wd_stage { WD_STAGE_PREPROCESS, WD_STAGE_VISION, WD_STAGE_PREFILL, WD_STAGE_DECODE } wd_stage;
 
+typedef struct wd_token_logprob {
+    float logprob;
+    uint32_t n_top;
+    const wd_logprob *top; /* [n_top], most likely first */
+} wd_token_logprob;
+
 /* How a call is followed and stopped. {0} is fine. */
 typedef struct wd_watch {
     const atomic_bool *cancel;
@@ -44,12 +50,17 @@ typedef struct wd_watch {
     void (*progress)(void *self, wd_stage stage, uint64_t done, uint64_t total);
     /* Pieces of the reply as they are known (text/parse.h). A status other than WD_OK ends the call. */
     wd_status (*event)(void *self, const wd_parse_event *ev, wd_err *err);
+    /* Each token of the reply, before the pieces that it completes; lp NULL unless logprobs were asked for. */
+    void (*token)(void *self, uint32_t id, const wd_token_logprob *lp);
     void *self;
 } wd_watch;
 
 typedef struct wd_generate {
     wd_chat chat; /* kind: the engine's own is used */
     wd_media media;
+    /* Tokens to be continued in the place of chat and media, NULL: none. The reply is all content then. */
+    const uint32_t *prompt; /* [n_prompt] */
+    size_t n_prompt;
     wd_sample_opts sample; /* bf16 is the engine's to say */
     uint32_t max_tokens;   /* of the reply, 0: what is left of the context */
     const wd_span *stop;   /* [n_stop] stop strings */
@@ -63,12 +74,6 @@ typedef struct wd_generate {
 
 typedef enum wd_finish { WD_FINISH_STOP, WD_FINISH_LENGTH, WD_FINISH_TOOL_CALLS } wd_finish;
 const char *wd_finish_name(wd_finish f); /* "stop", "length", "tool_calls" */
-
-typedef struct wd_token_logprob {
-    float logprob;
-    uint32_t n_top;
-    const wd_logprob *top; /* [n_top], most likely first */
-} wd_token_logprob;
 
 typedef struct wd_timings {
     double preprocess_s, vision_s, prefill_s, decode_s;

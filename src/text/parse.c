@@ -275,6 +275,10 @@ wd_status wd_parse_create(const wd_parse_opts *opts, wd_parse_fn fn, void *arg, 
         p->opts = *opts;
     if (!p->opts.max_call_bytes)
         p->opts.max_call_bytes = CALL_BYTES_DEFAULT;
+    if (p->opts.plain) { /* a state in which no tag means anything */
+        p->state = CONTENT;
+        p->had_reasoning = p->opts.no_tools = true;
+    }
     p->fn = fn;
     p->arg = arg;
     return WD_OK;

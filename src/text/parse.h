@@ -38,6 +38,7 @@ typedef wd_status (*wd_parse_fn)(void *arg, const wd_parse_event *ev, wd_err *er
 
 typedef struct wd_parse_opts {
     bool opens_thinking;   /* of the rendered prompt (wd_chat_text) */
+    bool plain;            /* all is content, tags included: the output continues a text, not a chat */
     bool no_tools;         /* leave "<tool_call>" blocks in the content: the request had no tools */
     size_t max_call_bytes; /* of one body, default 1 MiB; a longer one is content */
 } wd_parse_opts;

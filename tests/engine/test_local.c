@@ -462,6 +462,63 @@ static void an_embedding_has_length_one_at_every_size(void **state)
     rig_close(&r);
 }
 
+typedef struct heard {
+    uint32_t id[16];
+    float logprob[16];
+    size_t n, n_piece;
+} heard;
+
+static void hear(void *self, uint32_t id, const wd_token_logprob *lp)
+{
+    heard *h = self;
+    assert_true(h->n < 16 && lp);
+    h->id[h->n] = id;
+    h->logprob[h->n++] = lp->logprob;
+}
+
+static wd_status hear_piece(void *self, const wd_parse_event *ev, wd_err *err)
+{
+    heard *h = self;
+    (void)err;
+    assert_int_equal(ev->kind, WD_PARSE_CONTENT);
+    h->n_piece += h->n > 0; /* never before its token */
+    return WD_OK;
+}
+
+static void tokens_in_the_place_of_a_chat_are_continued_alike(void **state)
+{
+    (void)state;
+    rig r;
+    ask q;
+    rig_open(&r, "vl-dense", 0);
+    ask_init(&q, NULL, 0, (const char *const[]){ "Describe the film." }, 1);
+    q.rq.logprobs = true;
+    const wd_generated chat = go(&r, &q);
+    heard h = { .n = 0 };
+    q.rq.prompt = chat.prompt_id;
+    q.rq.n_prompt = chat.n_prompt;
+    q.rq.chat = (wd_chat){ 0 };
+    q.rq.watch = (wd_watch){ .token = hear, .event = hear_piece, .self = &h };
+    const wd_generated plain = go(&r, &q);
+    assert_same_tokens(&chat, &plain);
+    assert_int_equal(h.n, plain.n_id);
+    assert_true(h.n_piece > 0);
+    for (size_t i = 0; i < h.n; i++) {
+        assert_int_equal(h.id[i], plain.id[i]);
+        assert_true(h.logprob[i] == chat.logprob[i].logprob);
+    }
+    const uint32_t strange[] = { 1, 0x7fffffff };
+    wd_generated g;
+    q.rq.prompt = strange;
+    q.rq.n_prompt = 2;
+    assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_INVALID, "token 1 is");
+    q.rq.n_prompt = 0;
+    assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_INVALID, "no token");
+    q.rq.n_prompt = (size_t)r.engine->info.context + 1;
+    assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_LIMIT, "the context");
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +534,7 @@ int main(void)
         cmocka_unit_test(a_processor_that_cuts_other_patches_is_refused),
         cmocka_unit_test(a_pair_scores_the_same_alone_and_after_others),
         cmocka_unit_test(a_picture_to_rank_is_no_larger_than_the_processor_allows),
+        cmocka_unit_test(tokens_in_the_place_of_a_chat_are_continued_alike),
         cmocka_unit_test(an_embedding_has_length_one_at_every_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -404,6 +404,26 @@ static void pieces_are_handed_on_as_soon_as_they_are_certain(void **state)
     wd_buf_free(&seen);
 }
 
+static void a_continued_text_is_content_as_it_stands(void **state)
+{
+    (void)state;
+    const wd_span text = WD_SPAN_LIT(
+        "\n\n <think>a</think>\n<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call></thi");
+    for (size_t step = 1; step <= text.n; step++) {
+        wd_parsed r = { 0 };
+        wd_parse *p;
+        const wd_parse_opts o = { .plain = true };
+        assert_ok(wd_parse_create(&o, wd_parsed_collect, &r, &p, &err));
+        for (size_t at = 0; at < text.n; at += step)
+            assert_ok(wd_parse_feed(p, wd_span_sub(text, at, step), &err));
+        assert_ok(wd_parse_end(p, &err));
+        assert_true(wd_span_eq(wd_buf_view(&r.content), text));
+        assert_int_equal(r.reasoning.n + r.n_call, 0);
+        wd_parse_destroy(p);
+        wd_parsed_free(&r);
+    }
+}
+
 static void every_failing_allocation_is_reported(void **state)
 {
     (void)state;
@@ -438,6 +458,7 @@ int main(void)
         cmocka_unit_test(what_is_held_back_is_bounded),
         cmocka_unit_test(a_callback_that_refuses_stops_the_parser),
         cmocka_unit_test(pieces_are_handed_on_as_soon_as_they_are_certain),
+        cmocka_unit_test(a_continued_text_is_content_as_it_stands),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,7 @@ static wd_status open_generation(generation *g, wd_err *err)
     wd_sampler_add_prompt(g->sampler, g->prompt->text.id, g->prompt->n);
     WD_TRY(wd_stop_create(rq->stop, rq->n_stop, &g->stop, err));
     const wd_parse_opts po = { .opens_thinking = g->prompt->opens_thinking,
+                               .plain = rq->prompt != NULL,
                                .no_tools = !rq->chat.tools.value && !rq->chat.tools.text.n };
     WD_TRY(wd_parse_create(&po, on_piece, g, &g->parse, err));
     wd_detok_init(&g->detok, g->e->o.tokenizer, true);
@@ -129,6 +130,8 @@ static wd_status run(generation *g, wd_err *err)
         const uint32_t id = (uint32_t)s.id;
         if (g->rq->logprobs)
             WD_TRY(keep_logprob(g, &s, &g->logprob[g->n], err));
+        if (w->token)
+            w->token(w->self, id, g->rq->logprobs ? &g->logprob[g->n] : NULL);
         g->id[g->n++] = id;
         if (w->progress)
             w->progress(w->self, WD_STAGE_DECODE, g->n, g->max);
@@ -157,6 +160,17 @@ static void close_generation(generation *g)
     wd_buf_wipe(&g->passed);
 }
 
+static wd_status prepare(wd_local *e, wd_arena *a, const wd_generate *rq, wd_local_prompt *out, wd_err *err)
+{
+    if (rq->prompt)
+        return wd_local__prepare_ids(e, a, rq->prompt, rq->n_prompt, out, err);
+    wd_chat chat = rq->chat;
+    chat.kind = e->o.chat_kind;
+    wd_chat_text text;
+    WD_TRY(wd_chat_render(a, &chat, &text, err));
+    return wd_local__prepare(e, a, &text, &rq->media, NULL, false, &rq->watch, out, err);
+}
+
 wd_status wd_local__generate(void *self, wd_arena *a, const wd_generate *rq, wd_generated *out, wd_err *err)
 {
     wd_local *e = self;
@@ -168,12 +182,7 @@ wd_status wd_local__generate(void *self, wd_arena *a, const wd_generate *rq, wd_
     generation g = { .e = e, .arena = a, .rq = rq, .prompt = &prompt, .out = &r };
     double start = wd_clock_s();
 
-    wd_chat chat = rq->chat;
-    chat.kind = e->o.chat_kind;
-    wd_chat_text text;
-    wd_status st = wd_chat_render(a, &chat, &text, err);
-    if (!st)
-        st = wd_local__prepare(e, a, &text, &rq->media, NULL, false, &rq->watch, &prompt, err);
+    wd_status st = prepare(e, a, rq, &prompt, err);
     r.timings.preprocess_s = wd_clock_s() - start;
     if (!st)
         st = open_generation(&g, err);

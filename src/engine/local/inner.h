@@ -57,6 +57,10 @@ WD_MUST_CHECK wd_status wd_local__prepare(wd_local *e, wd_arena *a, const wd_cha
                                           bool end_anchor, const wd_watch *watch, wd_local_prompt *out,
                                           wd_err *err);
 
+/* The same of tokens that are there already, without media. */
+WD_MUST_CHECK wd_status wd_local__prepare_ids(wd_local *e, wd_arena *a, const uint32_t *id, size_t n,
+                                              wd_local_prompt *out, wd_err *err);
+
 /* Gets the n rows of logits after tokens first .. first + n - 1 of the prompt; valid during the call. */
 typedef wd_status (*wd_local_logits_fn)(void *ctx, size_t first, size_t n, const float *logits, wd_err *err);
 

@@ -171,3 +171,24 @@ wd_status wd_local__prepare(wd_local *e, wd_arena *a, const wd_chat_text *text, 
     WD_TRY(encode(e, a, text, end_anchor, out, err));
     return find_positions(e, a, out, err);
 }
+
+wd_status wd_local__prepare_ids(wd_local *e, wd_arena *a, const uint32_t *id, size_t n, wd_local_prompt *out,
+                                wd_err *err)
+{
+    *out = (wd_local_prompt){ 0 };
+    if (n == 0)
+        return WD_FAIL(err, WD_E_INVALID, "prompt: no token");
+    if (n > e->context) /* before room is taken for it */
+        return WD_FAIL(err, WD_E_LIMIT, "the prompt has %zu tokens, the context %u", n, e->context);
+    for (size_t i = 0; i < n; i++)
+        if (id[i] >= e->cfg->text.n_vocab)
+            return WD_FAIL(err, WD_E_INVALID, "prompt: token %zu is %u, the vocabulary has %u", i, id[i],
+                           e->cfg->text.n_vocab);
+    out->text = (wd_prompt){ .id = WD_NEW_N(a, uint32_t, n), .n_id = (uint32_t)n };
+    if (!out->text.id)
+        return WD_FAIL(err, WD_E_NOMEM, "prompt: no memory for %zu tokens", n);
+    memcpy(out->text.id, id, n * sizeof *id);
+    out->id = out->text.id;
+    out->n = n;
+    return find_positions(e, a, out, err);
+}
