@@ -5,7 +5,7 @@
 
 MODEL, MODEL.gguf and MMPROJ.gguf come from bench/random-checkpoint.py (quantised ones: llama-quantize, ward quantize).
 LLAMA_BIN_DIR holds llama-bench, llama-batched-bench, llama-mtmd-cli and llama-server, built for this machine
-(GGML_NATIVE=ON). Decode is timed without sampling on both sides; an image is the vision tower alone on both; ranking is
+(GGML_NATIVE=ON); or libllama.so and the libraries beside it, which do all but images and ranking (llama_lib.py). Decode is timed without sampling on both sides; an image is the vision tower alone on both; ranking is
 llama-server with a chat of the reranker's words, its prefix cache on, one token of answer."""
 import argparse
 import base64
@@ -122,7 +122,11 @@ def main():
     ap.add_argument("gguf")
     ap.add_argument("--mmproj")
     args = ap.parse_args()
-    return side.compare(args, Llama(args))
+    peer = Llama(args)
+    if not os.path.exists(os.path.join(args.llama, "llama-bench")):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llama_lib.py")
+        peer = side.Worker("llama.cpp", [sys.executable, script, args.llama, args.gguf, peer.threads])
+    return side.compare(args, peer)
 
 
 if __name__ == "__main__":
