@@ -33,7 +33,7 @@ typedef struct wd_command {
 
 extern const wd_command wd_cmd_assist, wd_cmd_chat, wd_cmd_report, wd_cmd_find, wd_cmd_lesson, wd_cmd_rehab,
     wd_cmd_bench, wd_cmd_embed, wd_cmd_rerank, wd_cmd_demo, wd_cmd_eval, wd_cmd_inspect, wd_cmd_phantom,
-    wd_cmd_quantize, wd_cmd_tokenize, wd_cmd_version;
+    wd_cmd_quantize, wd_cmd_serve, wd_cmd_tokenize, wd_cmd_version;
 
 /* Parses argv with the command's table into *target. */
 WD_MUST_CHECK wd_status wd_cli_options(wd_cli *cli, const wd_command *cmd, int argc, const char *const *argv,

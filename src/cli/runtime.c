@@ -204,6 +204,11 @@ wd_engine *wd_runtime_engine(wd_runtime *r)
     return r->engine;
 }
 
+const wd_tokenizer *wd_runtime_tokenizer(const wd_runtime *r)
+{
+    return r->tokenizer;
+}
+
 double wd_runtime_load_s(const wd_runtime *r)
 {
     return r->load_s;

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "model/model.h"
 #include "tensor/meter.h"
+#include "text/tokenizer.h"
 #include "weights/weights.h"
 
 /* Options of every command that runs a model; a field of its options struct. */
@@ -55,6 +56,7 @@ WD_MUST_CHECK wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_
 void wd_runtime_close(wd_runtime *r); /* accepts NULL */
 
 wd_engine *wd_runtime_engine(wd_runtime *r);
+const wd_tokenizer *wd_runtime_tokenizer(const wd_runtime *r); /* the engine's; valid as long as it */
 double wd_runtime_load_s(const wd_runtime *r);
 const char *wd_runtime_isa(const wd_runtime *r);
 uint32_t wd_runtime_isa_bits(const wd_runtime *r);

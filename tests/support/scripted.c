@@ -1,6 +1,7 @@
 /* A scripted engine. */
 #include "support/scripted.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,17 +24,62 @@ static void note(scripted *s, const wd_generate *rq)
     }
 }
 
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER; /* guards what the engine remembers */
+
+typedef struct telling {
+    const wd_generate *rq;
+    wd_parsed *reply;
+} telling;
+
+static wd_status tell(void *arg, const wd_parse_event *ev, wd_err *err)
+{
+    telling *t = arg;
+    WD_TRY(wd_parsed_collect(t->reply, ev, err));
+    return t->rq->watch.event ? t->rq->watch.event(t->rq->watch.self, ev, err) : WD_OK;
+}
+
+#define PIECE 5 /* bytes of a token */
+
+static wd_status feed(const scripted *s, const wd_generate *rq, wd_span text, wd_parse *p, size_t *n_token,
+                      wd_err *err)
+{
+    static const wd_token_logprob lp = { .logprob = -0.5f };
+    const wd_watch *w = &rq->watch;
+    for (size_t round = 0; round < (s->repeat ? s->repeat : 1); round++) {
+        for (size_t at = 0; at < text.n; at += PIECE, (*n_token)++) {
+            if (s->before_token)
+                s->before_token(s->ctx, rq, *n_token);
+            if (w->cancel && atomic_load(w->cancel))
+                return WD_FAIL(err, WD_E_CANCELLED, "cancelled");
+            if (w->token)
+                w->token(w->self, (uint32_t)*n_token, rq->logprobs ? &lp : NULL);
+            WD_TRY(wd_parse_feed(p, wd_span_sub(text, at, PIECE), err));
+        }
+    }
+    return wd_parse_end(p, err);
+}
+
 static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_generated *out, wd_err *err)
 {
     scripted *s = self;
     (void)a;
     if (s->fail)
         return WD_FAIL(err, s->fail, "scripted failure");
+    pthread_mutex_lock(&mu);
     note(s, rq);
     const char *text = s->reply[s->n_asked < s->n_reply ? s->n_asked : s->n_reply - 1];
     s->n_asked++;
-    wd_generated g = { .finish = WD_FINISH_STOP, .n_prompt = 10, .n_id = 5 };
-    WD_TRY(wd_parse_text(wd_span_str(text), NULL, &g.reply, err));
+    pthread_mutex_unlock(&mu);
+    wd_generated g = { .finish = WD_FINISH_STOP, .n_prompt = 10, .n_cached = 4 };
+    telling t = { rq, &g.reply };
+    wd_parse *p;
+    WD_TRY(wd_parse_create(&(wd_parse_opts){ .plain = rq->prompt != NULL }, tell, &t, &p, err));
+    const wd_status st = feed(s, rq, wd_span_str(text), p, &g.n_id, err);
+    wd_parse_destroy(p);
+    if (st) {
+        wd_parsed_free(&g.reply);
+        return st;
+    }
     if (g.reply.n_call)
         g.finish = WD_FINISH_TOOL_CALLS;
     *out = g;

@@ -1,4 +1,4 @@
-/* An engine without a model: it gives prepared replies and scores, and remembers what it was asked. */
+/* Calls may come from many threads. An engine without a model: it gives prepared replies and scores, and remembers what it was asked. */
 #ifndef WD_TESTS_SUPPORT_SCRIPTED_H
 #define WD_TESTS_SUPPORT_SCRIPTED_H
 
@@ -12,6 +12,9 @@ typedef struct scripted {
     size_t n_reply, n_asked;
     double (*score)(void *ctx, const wd_rerank_pair *pair); /* for rerank */
     void *ctx;
+    /* generate hands the reply on as an engine does, a few bytes per token, and looks at its cancel flag */
+    size_t repeat; /* the reply so many times over; 0: once */
+    void (*before_token)(void *ctx, const wd_generate *rq, size_t i); /* may wait; NULL: nothing */
     wd_status fail; /* other than WD_OK: every call fails with it */
     /* of the last generate call */
     char prompt[65536]; /* the user's text parts, images as [image] */

@@ -1,0 +1,167 @@
+/* ward serve: the model behind an OpenAI-compatible HTTP API. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/runtime.h"
+#include "serve/serve.h"
+
+#define PEM_MAX (1u << 20)
+
+typedef struct options {
+    wd_model_args m;
+    const char *address, *served_name, *tls_cert, *tls_key;
+    int64_t port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s, request_s,
+        drain_s;
+    bool json;
+} options;
+
+#define AT(field) offsetof(options, field)
+/* clang-format off */
+static const wd_opt opts[] = {
+    WD_MODEL_OPTS(options, m),
+    { "address", 'a', WD_OPT_STR, AT(address), "127.0.0.1", 0, 0, "numeric address to listen on" },
+    { "port", 'p', WD_OPT_INT, AT(port), "8080", 0, 65535, "0: one that is free" },
+    { "served-name", 0, WD_OPT_STR, AT(served_name), NULL, 0, 0, "name of the model for clients; default: its directory's" },
+    { "tls-cert", 0, WD_OPT_STR, AT(tls_cert), NULL, 0, 0, "certificate chain, PEM" },
+    { "tls-key", 0, WD_OPT_STR, AT(tls_key), NULL, 0, 0, "its private key, PEM" },
+    { "max-running", 0, WD_OPT_INT, AT(max_running), "32", 1, 1024, "requests that run at the same time" },
+    { "max-waiting", 0, WD_OPT_INT, AT(max_waiting), "256", 0, 1 << 20, "requests that wait; more get 429" },
+    { "max-connections", 0, WD_OPT_INT, AT(max_connections), "1024", 1, 1 << 16, "open connections" },
+    { "max-body-mb", 0, WD_OPT_INT, AT(max_body_mb), "64", 1, 4096, "largest request body, MiB" },
+    { "max-images", 0, WD_OPT_INT, AT(max_images), "64", 0, 10000, "of one request" },
+    { "idle-s", 0, WD_OPT_INT, AT(idle_s), "60", 1, 86400, "seconds after which a silent connection is closed" },
+    { "request-s", 0, WD_OPT_INT, AT(request_s), "600", 1, 86400, "seconds that a request may take" },
+    { "drain-s", 0, WD_OPT_INT, AT(drain_s), "30", 0, 86400, "seconds that running requests have at the end" },
+    { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "print where the server listens as JSON" },
+};
+/* clang-format on */
+
+/* systemd's protocol (sd_notify(3)): one datagram to the socket that $NOTIFY_SOCKET names. Nobody listens: fine. */
+static void notify(const char *state)
+{
+    const char *path = wd_env("NOTIFY_SOCKET");
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof to.sun_path)
+        return;
+    memcpy(to.sun_path, path, strlen(path));
+    if (path[0] == '@')
+        to.sun_path[0] = 0;
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const socklen_t n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (fd >= 0 && sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, n) < 0)
+        wd_log(WD_LOG_WARN, "serve", "the service manager was not told: %s", state);
+    if (fd >= 0)
+        close(fd);
+}
+
+static wd_status read_pem(wd_cli *cli, const char *path, const char **out, wd_err *err)
+{
+    wd_buf b = { 0 };
+    if (!path)
+        return WD_OK;
+    wd_status st = wd_file_read(path, PEM_MAX, &b, err);
+    if (!st) {
+        *out = wd_arena_strndup(cli->arena, (const char *)b.p, b.n); /* the arena wipes */
+        if (!*out)
+            st = WD_FAIL(err, WD_E_NOMEM, "%s: no memory", path);
+    }
+    wd_buf_wipe(&b);
+    wd_buf_free(&b);
+    return st;
+}
+
+/* "models/demo-text/" is served as "demo-text". */
+static const char *name_of(wd_cli *cli, const options *o)
+{
+    if (o->served_name)
+        return o->served_name;
+    size_t n = strlen(o->m.model);
+    while (n > 1 && o->m.model[n - 1] == '/')
+        n--;
+    const char *path = wd_arena_strndup(cli->arena, o->m.model, n);
+    return path ? wd_path_base(path) : "model";
+}
+
+static wd_status say_where(const options *o, const char *model, uint16_t port, wd_err *err)
+{
+    const char *scheme = o->tls_cert ? "https" : "http", *open = strchr(o->address, ':') ? "[" : "",
+               *close = *open ? "]" : "";
+    char line[512];
+    if (o->json)
+        return wd_cli_print_json(
+            json_pack("{s:s, s:i, s:s}", "address", o->address, "port", (int)port, "model", model), err);
+    snprintf(line, sizeof line, "%s is served at %s://%s%s%s:%u/v1\n", model, scheme, open, o->address, close,
+             port);
+    return wd_cli_print(wd_span_str(line), err);
+}
+
+static wd_status serve(wd_cli *cli, const options *o, wd_runtime *rt, wd_err *err)
+{
+    wd_serve_opts so = WD_SERVE_OPTS_DEFAULT;
+    wd_server *server;
+    so.engine = wd_runtime_engine(rt);
+    so.tokenizer = wd_runtime_tokenizer(rt);
+    so.model = name_of(cli, o);
+    so.version = WARD_VERSION;
+    so.address = o->address;
+    so.port = (uint16_t)o->port;
+    so.max_running = (uint32_t)o->max_running;
+    so.max_waiting = (uint32_t)o->max_waiting;
+    so.max_connections = (uint32_t)o->max_connections;
+    so.max_images = (uint32_t)o->max_images;
+    so.body_bytes = (size_t)o->max_body_mb << 20;
+    so.idle_s = (uint32_t)o->idle_s;
+    so.request_s = (uint32_t)o->request_s;
+    WD_TRY(read_pem(cli, o->tls_cert, &so.cert, err));
+    WD_TRY(read_pem(cli, o->tls_key, &so.key, err));
+    WD_TRY(wd_serve_start(&so, &server, err));
+    wd_status st = say_where(o, so.model, wd_serve_port(server), err);
+    if (!st)
+        notify("READY=1");
+    while (!st && !atomic_load(&wd_cli_cancelled))
+        poll(NULL, 0, 100); /* a signal ends it early */
+    notify("STOPPING=1");
+    if (!wd_serve_drain(server, (uint32_t)o->drain_s * 1000))
+        wd_log(WD_LOG_WARN, "serve", "requests still ran after %lld s and were cancelled",
+               (long long)o->drain_s);
+    wd_serve_stop(server);
+    return st;
+}
+
+static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err)
+{
+    options o = { 0 };
+    wd_opt_list rest;
+    WD_TRY(wd_cli_options(cli, &wd_cmd_serve, argc, argv, &o, &rest, err));
+    if (rest.n)
+        return WD_FAIL(err, WD_E_USAGE, "serve takes no operands: \"%s\"", rest.v[0]);
+    wd_log_set_level(WD_LOG_INFO); /* a line for each request */
+    wd_runtime *rt = NULL;
+    wd_status st = wd_runtime_open(cli, &o.m, &rt, err);
+    if (!st)
+        st = serve(cli, &o, rt, err);
+    wd_runtime_close(rt);
+    return st;
+}
+
+const wd_command wd_cmd_serve = {
+    .name = "serve",
+    .brief = "answer requests over HTTP, as the OpenAI API does",
+    .operands = "",
+    .about =
+        "Listens on loopback and serves the model to clients of the OpenAI API: chat, completions,\n"
+        "embeddings, rerank, tokenize. docs/serve.md has the routes and limits. SIGTERM or Ctrl-C ends it\n"
+        "when running requests are done.",
+    .examples = "  ward serve -m Qwen3-VL-2B-Instruct\n"
+                "  ward serve -m Qwen3-8B -p 8000 --served-name assistant --max-running 8\n"
+                "  curl http://localhost:8080/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\",\n"
+                "    \"content\": \"What does a raised CRP mean?\"}], \"stream\": true}'\n",
+    .options = { "serve", opts, WD_COUNT(opts) },
+    .run = run,
+};

@@ -1,0 +1,126 @@
+/* Routes that answer at once: the model, health, metrics, the API document. */
+#include <string.h>
+
+#include "serve/inner.h"
+
+static void put_model(const wd_server *s, wd_buf *b)
+{
+    wd_buf_str(b, "{\"id\":");
+    wd_buf_json(b, wd_span_str(s->o.model));
+    wd_buf_printf(b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"ward\",\"max_model_len\":%u}",
+                  (long long)s->created, s->o.engine->info.context);
+}
+
+static void models(wd_req *r)
+{
+    wd_buf b = { 0 };
+    wd_buf_str(&b, "{\"object\":\"list\",\"data\":[");
+    put_model(r->server, &b);
+    wd_buf_str(&b, "]}");
+    wd_serve__answer(r, 200, "application/json", &b);
+}
+
+static void model(wd_req *r)
+{
+    wd_fault f;
+    wd_buf b = { 0 };
+    if (wd_serve__check_model(r->server, wd_span_str(r->rest), &f)) {
+        wd_serve__answer_fault(r, &f);
+        return;
+    }
+    put_model(r->server, &b);
+    wd_serve__answer(r, 200, "application/json", &b);
+}
+
+static void health(wd_req *r)
+{
+    wd_buf b = { 0 };
+    wd_buf_str(&b, "{\"status\":\"ok\"}");
+    wd_serve__answer(r, 200, "application/json", &b);
+}
+
+static void ready(wd_req *r)
+{
+    const bool draining = atomic_load(&r->server->draining);
+    wd_buf b = { 0 };
+    wd_buf_str(&b, draining ? "{\"status\":\"draining\"}" : "{\"status\":\"ready\"}");
+    wd_serve__answer(r, draining ? 503 : 200, "application/json", &b);
+}
+
+static void version(wd_req *r)
+{
+    wd_buf b = { 0 };
+    wd_buf_str(&b, "{\"version\":");
+    wd_buf_json(&b, wd_span_str(r->server->o.version));
+    wd_buf_char(&b, '}');
+    wd_serve__answer(r, 200, "application/json", &b);
+}
+
+static void metrics(wd_req *r)
+{
+    const wd_server *s = r->server;
+    const char *path[WD_METRICS_ROUTES];
+    wd_metrics_who who = { s->o.model, s->o.version, s->o.engine->info.name, path, 0 };
+    wd_buf b = { 0 };
+    for (; who.n_route < wd_serve__n_route && who.n_route < WD_METRICS_ROUTES; who.n_route++)
+        path[who.n_route] = wd_serve__routes[who.n_route]->path;
+    wd_metrics_write(s->metrics, &who, &b);
+    wd_serve__answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
+}
+
+/* A path and its method; "/v1/models/" is written with its parameter. */
+static void put_path(const wd_route *route, wd_buf *b)
+{
+    wd_buf_printf(b, "\"%s%s\":{\"%s\":{\"summary\":", route->path, route->by_prefix ? "{id}" : "",
+                  strcmp(route->method, "POST") ? "get" : "post");
+    wd_buf_json(b, wd_span_str(route->brief));
+    if (route->by_prefix)
+        wd_buf_str(b, ",\"parameters\":[{\"name\":\"id\",\"in\":\"path\",\"required\":true,"
+                      "\"schema\":{\"type\":\"string\"}}]");
+    if (route->n_field) {
+        wd_buf_str(b, ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":");
+        wd_fields_schema(route->field, route->n_field, b);
+        wd_buf_str(b, "}}}");
+    }
+    wd_buf_str(b, ",\"responses\":{\"200\":{\"description\":\"done\"}");
+    if (!route->now)
+        wd_buf_str(b,
+                   ",\"default\":{\"description\":\"refused or failed\",\"content\":{\"application/json\":{"
+                   "\"schema\":{\"$ref\":\"#/components/schemas/Error\"}}}}");
+    wd_buf_str(b, "}}}");
+}
+
+static void openapi(wd_req *r)
+{
+    wd_buf b = { 0 };
+    wd_buf_str(&b, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Ward\",\"version\":");
+    wd_buf_json(&b, wd_span_str(r->server->o.version));
+    wd_buf_str(&b, "},\"paths\":{");
+    for (size_t i = 0; i < wd_serve__n_route; i++) {
+        if (i)
+            wd_buf_char(&b, ',');
+        put_path(wd_serve__routes[i], &b);
+    }
+    wd_buf_str(&b,
+               "},\"components\":{\"schemas\":{\"Error\":{\"type\":\"object\",\"required\":[\"error\"],"
+               "\"properties\":{\"error\":{\"type\":\"object\",\"properties\":{"
+               "\"message\":{\"type\":\"string\"},\"type\":{\"type\":\"string\"},"
+               "\"param\":{\"type\":[\"string\",\"null\"]},\"code\":{\"type\":[\"string\",\"null\"]}}}}}}}}");
+    wd_serve__answer(r, 200, "application/json", &b);
+}
+
+#define NOW(name, where, fn, what, ...) \
+    const wd_route name = { .method = "GET", .path = where, .brief = what, .now = fn, __VA_ARGS__ }
+NOW(wd_route_models, "/v1/models", models, "The models that are served.", .open = false);
+NOW(wd_route_model, "/v1/models/", model, "One of them.", .by_prefix = true);
+NOW(wd_route_health, "/health", health, "200 while the process lives.", .open = true);
+NOW(wd_route_ready, "/ready", ready, "200 while requests are taken.", .open = true);
+NOW(wd_route_version, "/version", version, "The program's version.", .open = true);
+NOW(wd_route_metrics, "/metrics", metrics, "Prometheus text, under vLLM's names.", .open = false);
+NOW(wd_route_openapi, "/api/openapi.json", openapi, "This document.", .open = true);
+
+const wd_route *const wd_serve__routes[] = {
+    &wd_route_chat,  &wd_route_models,  &wd_route_model,   &wd_route_health,
+    &wd_route_ready, &wd_route_version, &wd_route_metrics, &wd_route_openapi,
+};
+const size_t wd_serve__n_route = WD_COUNT(wd_serve__routes);

@@ -1,0 +1,249 @@
+/* Inside serve/: a request on its way through the server.
+ *
+ *   loop thread   READING ──> refused at once, or answered at once
+ *                    │ wd_serve__submit (queue.c)
+ *   workers       WAITING ──> prepare ──> items, several at a time ──> finish
+ *                    │                        │ wd_serve__stream_* (reply.c)
+ *   loop thread   ANSWERED: status and body, or a stream that workers fill while it is read
+ *
+ * Invariants
+ *   1. The connection and the queue hold one reference each; the request is freed with the last.
+ *   2. `suspended` is true exactly while libmicrohttpd leaves the connection alone because of us; who sets it to false
+ *      resumes it, under mu.
+ *   3. After `gone` nobody touches the connection.
+ *   4. state, json and arena are written in prepare, by one thread, and only read afterwards, until finish.
+ */
+#ifndef WD_SERVE_INNER_H
+#define WD_SERVE_INNER_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "base/json.h"
+#include "serve/fault.h"
+#include "serve/field.h"
+#include "serve/metrics.h"
+#include "serve/serve.h"
+
+typedef struct wd_req wd_req;
+
+/* What a path does. now: answers on the loop thread, without waiting for anything. Otherwise prepare reads the body and
+ * says how many items there are; item runs once for each, on several threads; finish answers when all are done. A
+ * failing prepare or item ends the request with its fault. */
+typedef struct wd_route {
+    const char *method, *path, *brief;
+    void (*now)(wd_req *r);
+    wd_status (*prepare)(wd_req *r, wd_fault *f);
+    wd_status (*item)(wd_req *r, size_t i, wd_fault *f);
+    void (*finish)(wd_req *r);
+    void (*release)(void *state); /* frees what state holds outside the arena; NULL: nothing */
+    const wd_field *field;        /* [n_field] of the body, for /api/openapi.json */
+    size_t n_field;
+    bool open;      /* needs no token */
+    bool by_prefix; /* path ends in '/', and a name follows */
+} wd_route;
+
+extern const wd_route wd_route_chat, wd_route_completions, wd_route_embeddings, wd_route_rerank,
+    wd_route_rerank_v2, wd_route_models, wd_route_model, wd_route_tokenize, wd_route_detokenize,
+    wd_route_health, wd_route_ready, wd_route_metrics, wd_route_openapi, wd_route_version;
+
+/* All of them, in the order of the document. */
+extern const wd_route *const wd_serve__routes[];
+extern const size_t wd_serve__n_route;
+
+struct wd_req {
+    wd_server *server;
+    const wd_route *route;
+    char id[48];      /* ours: "req-..." */
+    const char *rest; /* of a by_prefix path: what follows it; loop thread only */
+    atomic_uint refs;
+    struct MHD_Connection *conn; /* loop thread; others resume it, under mu */
+    int fd;                      /* of the connection, for watch.c */
+    uint64_t start_ns;           /* its last byte was here */
+    uint64_t deadline_ns;
+
+    wd_buf body;        /* loop thread, then prepare */
+    size_t n_counted;   /* of server->n_body */
+    size_t n_discarded; /* bytes of the body that came, kept or not */
+    bool submitted;
+
+    wd_arena *arena; /* from prepare on */
+    json_t *json;
+    void *state;
+    size_t n_item;
+    atomic_size_t next_item;
+
+    atomic_bool cancel;
+    const char *why; /* of a cancelled one, under mu: "vanished", "slow reader", "deadline", "shutdown" */
+
+    /* queue.c, under the queue's mutex */
+    wd_req *queue_next;
+    unsigned tickets, holders;
+    bool prepared;
+
+    /* watch.c, under its mutex */
+    wd_req *watch_prev, *watch_next;
+    bool watched;
+
+    pthread_mutex_t mu; /* all below */
+    bool suspended, gone;
+    bool answered;  /* status and content type are known */
+    bool streaming; /* out goes on growing until ended */
+    bool ended;
+    bool broken; /* something is missing at the end of out: the stream breaks off there */
+    bool failed;
+    bool queued_reply; /* loop thread: the answer is with libmicrohttpd */
+    int http;
+    const char *type;
+    wd_buf out;
+    size_t out_at; /* of out: read by the connection */
+    wd_fault fault;
+    size_t n_prompt, n_cached, n_reply; /* for the log */
+};
+
+struct wd_queue;
+struct wd_watcher;
+
+struct wd_server {
+    wd_serve_opts o;
+    struct MHD_Daemon *daemon;
+    uint16_t port;
+    wd_metrics *metrics;
+    struct wd_queue *queue;
+    struct wd_watcher *watcher;
+    atomic_bool draining;
+    atomic_size_t n_body; /* bytes of all bodies held */
+    int64_t created;      /* seconds since 1970 */
+    wd_chat_kind kind;
+    bool open;                 /* no tokens are asked for: only loopback names are answered */
+    pthread_mutex_t engine_mu; /* the engine serves one call at a time */
+    sem_t decoders;            /* images decoded at the same time */
+};
+
+/* --- reply.c ----------------------------------------------------------------------------------------------- */
+
+void wd_serve__ref(wd_req *r);
+void wd_serve__unref(wd_req *r);
+
+/* The whole answer: body is taken over and becomes {0}. Does nothing when it is answered already. */
+void wd_serve__answer(wd_req *r, int http, const char *type, wd_buf *body);
+void wd_serve__answer_fault(wd_req *r, const wd_fault *f);
+/* The first fault of a request counts, and its other items end. */
+void wd_serve__fail(wd_req *r, const wd_fault *f);
+
+/* Server-sent events. open answers with 200 and is idempotent; put appends one event's bytes, WD_E_CANCELLED once the
+ * reader has gone or is too far behind; end closes the stream. Thread-safe. */
+void wd_serve__stream_open(wd_req *r);
+WD_MUST_CHECK wd_status wd_serve__stream_put(wd_req *r, wd_span bytes);
+void wd_serve__stream_end(wd_req *r);
+bool wd_serve__is_streaming(wd_req *r);
+
+void wd_serve__cancel(wd_req *r, const char *why);
+
+/* --- queue.c ----------------------------------------------------------------------------------------------- */
+
+WD_MUST_CHECK wd_status wd_queue_create(wd_server *s, struct wd_queue **out, wd_err *err);
+void wd_queue_destroy(struct wd_queue *q); /* nothing may be in it; accepts NULL */
+/* False when too many wait, or the server drains. */
+bool wd_serve__submit(wd_req *r);
+/* Waits until nothing waits or runs, or for timeout_ms; true when so. */
+bool wd_queue_wait_idle(struct wd_queue *q, uint32_t timeout_ms);
+
+/* --- watch.c ----------------------------------------------------------------------------------------------- */
+
+/* Cancels requests whose client has gone, or whose time is over. */
+WD_MUST_CHECK wd_status wd_watcher_create(wd_server *s, struct wd_watcher **out, wd_err *err);
+void wd_watcher_destroy(struct wd_watcher *w); /* accepts NULL */
+void wd_watch_add(wd_req *r);
+void wd_watch_remove(wd_req *r);
+void wd_watch_cancel_all(struct wd_watcher *w, const char *why);
+
+/* --- the engine, one call at a time ------------------------------------------------------------------------ */
+
+WD_MUST_CHECK wd_status wd_serve__generate(wd_server *s, wd_arena *a, const wd_generate *rq,
+                                           wd_generated *out, wd_err *err);
+WD_MUST_CHECK wd_status wd_serve__embed(wd_server *s, wd_arena *a, const wd_embed *rq, const float **out,
+                                        uint32_t *dim, size_t *n_token, wd_err *err);
+WD_MUST_CHECK wd_status wd_serve__rerank(wd_server *s, wd_arena *a, const wd_rerank_pair *rq, double *score,
+                                         size_t *n_token, wd_err *err);
+
+/* --- what routes share (openai/common.c) ------------------------------------------------------------------- */
+
+/* The body as a JSON object in r->json. */
+WD_MUST_CHECK wd_status wd_serve__read_body(wd_req *r, wd_fault *f);
+/* "model": empty or the name served, else 404. */
+WD_MUST_CHECK wd_status wd_serve__check_model(const wd_server *s, wd_span name, wd_fault *f);
+WD_MUST_CHECK wd_status wd_serve__need_tokenizer(const wd_server *s, const char *param, wd_fault *f);
+
+/* An image by "data:...;base64,...": decoded, in *out, freed with the arena. *pixels counts down. */
+WD_MUST_CHECK wd_status wd_serve__image(wd_req *r, wd_span url, const char *param, uint64_t *pixels,
+                                        wd_image *out, wd_fault *f);
+
+/* Messages of the chat API (openai/messages.c). */
+typedef struct wd_messages {
+    const wd_message *message; /* [n] */
+    size_t n;
+    wd_image *image; /* [n_image] */
+    uint32_t n_image;
+} wd_messages;
+WD_MUST_CHECK wd_status wd_serve__messages(wd_req *r, const json_t *list, wd_messages *out, wd_fault *f);
+
+/* {"enable_thinking": ..., "add_vision_id": ...} */
+WD_MUST_CHECK wd_status wd_serve__template_kwargs(const json_t *o, wd_chat *chat, wd_fault *f);
+
+/* Fields of sampling, those of chat and completions. Not given: NAN, INT64_MIN, NULL. */
+typedef struct wd_sampling {
+    double temperature, top_p, min_p, presence_penalty, frequency_penalty, repetition_penalty;
+    int64_t top_k, seed, n, max_tokens;
+    bool ignore_eos, stream;
+    const json_t *stop, *logit_bias, *stream_options;
+    wd_span model;
+} wd_sampling;
+extern const wd_sampling wd_sampling_default;
+/* Rows of a field table for struct T with the member `s`. */
+/* clang-format off */
+#define WD_SAMPLING_FIELDS(T, s)                                                                                       \
+    { "model", WD_FIELD_STR, offsetof(T, s.model), false, 0, 0, "name of the model; may be left out" },                \
+    { "temperature", WD_FIELD_NUM, offsetof(T, s.temperature), false, 0, 2, "0: the most likely token" },              \
+    { "top_p", WD_FIELD_NUM, offsetof(T, s.top_p), false, 0, 1, "smallest set of tokens with this probability" },      \
+    { "top_k", WD_FIELD_INT, offsetof(T, s.top_k), false, -1, 1 << 24, "most likely tokens; 0 or -1: all" },           \
+    { "min_p", WD_FIELD_NUM, offsetof(T, s.min_p), false, 0, 1, "least share of the best token's probability" },       \
+    { "presence_penalty", WD_FIELD_NUM, offsetof(T, s.presence_penalty), false, -2, 2, "for tokens of the reply" },    \
+    { "frequency_penalty", WD_FIELD_NUM, offsetof(T, s.frequency_penalty), false, -2, 2, "times their count" },        \
+    { "repetition_penalty", WD_FIELD_NUM, offsetof(T, s.repetition_penalty), false, 0.01, 100, "1: none" },            \
+    { "seed", WD_FIELD_INT, offsetof(T, s.seed), false, 0, 0, "the same seed gives the same reply" },                  \
+    { "n", WD_FIELD_INT, offsetof(T, s.n), false, 1, 128, "replies to the same prompt" },                              \
+    { "max_tokens", WD_FIELD_INT, offsetof(T, s.max_tokens), false, 1, 1 << 24, "of the reply" },                      \
+    { "stop", WD_FIELD_ANY, offsetof(T, s.stop), false, 0, 0, "a string or up to 16: the reply ends before it" },      \
+    { "logit_bias", WD_FIELD_OBJ, offsetof(T, s.logit_bias), false, 0, 0, "token id: -100 to 100" },                   \
+    { "ignore_eos", WD_FIELD_BOOL, offsetof(T, s.ignore_eos), false, 0, 0, "go on after an end token: measuring" },    \
+    { "stream", WD_FIELD_BOOL, offsetof(T, s.stream), false, 0, 0, "server-sent events" },                             \
+    { "stream_options", WD_FIELD_OBJ, offsetof(T, s.stream_options), false, 0, 0, "include_usage" }
+/* clang-format on */
+
+/* Fills what rq->sample, stop, max_tokens say. The choice of item i adds i to the seed. */
+WD_MUST_CHECK wd_status wd_serve__sampling(wd_req *r, const wd_sampling *s, wd_generate *rq, wd_fault *f);
+WD_MUST_CHECK wd_status wd_serve__include_usage(const wd_sampling *s, bool *usage, wd_fault *f);
+
+/* One choice's times and counts, for the metrics. */
+typedef struct wd_pace {
+    wd_req *r;
+    uint64_t last_ns;
+    size_t n;
+} wd_pace;
+void wd_pace_token(wd_pace *p);
+/* A generation ended with st (out is valid when WD_OK). */
+void wd_serve__account(wd_req *r, wd_status st, const wd_generated *out, bool first_choice);
+
+/* "prompt_tokens": ..., for "usage". */
+void wd_serve__usage(wd_buf *out, size_t n_prompt, size_t n_cached, size_t n_reply);
+/* A new id: prefix and 24 random letters and digits, into out [48]. */
+void wd_serve__new_id(const char *prefix, char out[48]);
+/* A log-probability that JSON can hold: -inf becomes -9999, as clients know it. */
+void wd_serve__logprob(wd_buf *out, float lp);
+/* A token's bytes as text. */
+void wd_serve__token_text(const wd_tokenizer *t, uint32_t id, wd_buf *out);
+
+#endif

@@ -1,0 +1,65 @@
+/* Counters and histograms under vLLM's names (docs.vllm.ai, "Metrics"), in Prometheus' text format. Thread-safe. */
+#ifndef WD_SERVE_METRICS_H
+#define WD_SERVE_METRICS_H
+
+#include "base/buf.h"
+
+typedef enum wd_gauge {
+    WD_GAUGE_RUNNING, /* requests with a worker */
+    WD_GAUGE_WAITING, /* requests in the queue */
+    WD_GAUGE_CONNECTIONS,
+    WD_GAUGE_COUNT
+} wd_gauge;
+
+typedef enum wd_counter {
+    WD_COUNTER_PROMPT_TOKENS,
+    WD_COUNTER_GENERATION_TOKENS,
+    WD_COUNTER_PREFIX_QUERIES, /* prompt tokens looked up in the prefix cache */
+    WD_COUNTER_PREFIX_HITS,    /* and found there */
+    WD_COUNTER_PREEMPTIONS,
+    WD_COUNTER_STOP, /* choices that ended by themselves, by length, in tool calls, or not */
+    WD_COUNTER_LENGTH,
+    WD_COUNTER_TOOL_CALLS,
+    WD_COUNTER_ABORT,
+    WD_COUNTER_ERROR,
+    WD_COUNTER_REFUSED_FULL, /* 429 */
+    WD_COUNTER_SLOW_READER,
+    WD_COUNTER_VANISHED,
+    WD_COUNTER_COUNT
+} wd_counter;
+
+typedef enum wd_histogram {
+    WD_HISTOGRAM_FIRST_TOKEN, /* seconds since the request was complete */
+    WD_HISTOGRAM_INTER_TOKEN,
+    WD_HISTOGRAM_WHOLE, /* seconds to the end */
+    WD_HISTOGRAM_QUEUED,
+    WD_HISTOGRAM_PROMPT_TOKENS,
+    WD_HISTOGRAM_GENERATION_TOKENS,
+    WD_HISTOGRAM_COUNT
+} wd_histogram;
+
+typedef struct wd_metrics wd_metrics;
+
+WD_MUST_CHECK wd_metrics *wd_metrics_create(void); /* NULL: no memory */
+void wd_metrics_destroy(wd_metrics *m);            /* accepts NULL */
+
+void wd_metrics_gauge(wd_metrics *m, wd_gauge g, int64_t change);
+int64_t wd_metrics_gauge_value(wd_metrics *m, wd_gauge g);
+void wd_metrics_count(wd_metrics *m, wd_counter c, uint64_t more);
+uint64_t wd_metrics_counter_value(wd_metrics *m, wd_counter c);
+void wd_metrics_observe(wd_metrics *m, wd_histogram h, double value);
+/* One more answered request of a route ("/v1/models") with that HTTP status. */
+void wd_metrics_answer(wd_metrics *m, size_t route, int http);
+
+/* What tells this process apart: labels of every line, and of ward_build_info. */
+typedef struct wd_metrics_who {
+    const char *model, *version, *engine;
+    const char *const *route; /* [n_route] */
+    size_t n_route;
+} wd_metrics_who;
+
+void wd_metrics_write(wd_metrics *m, const wd_metrics_who *who, wd_buf *out);
+
+#define WD_METRICS_ROUTES 32
+
+#endif

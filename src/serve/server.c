@@ -1,0 +1,517 @@
+/* The server: connections (libmicrohttpd), what of a request can be refused at once, start and end.
+ *
+ * A request that is refused is read to its end all the same, up to some bytes: a client that is still sending when the
+ * connection closes would never see the answer.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "serve/inner.h"
+
+#define DISCARD_MAX 4 /* times the largest body: what a refused client may still send */
+#define CONNECTION_MEMORY 65536
+#define STREAM_BLOCK 16384
+#define GRACE_MS 10000 /* for cancelled requests to end */
+
+/* --- the engine -------------------------------------------------------------------------------------------- */
+
+wd_status wd_serve__generate(wd_server *s, wd_arena *a, const wd_generate *rq, wd_generated *out, wd_err *err)
+{
+    wd_engine *e = s->o.engine;
+    pthread_mutex_lock(&s->engine_mu);
+    const wd_status st = e->generate(e->self, a, rq, out, err);
+    pthread_mutex_unlock(&s->engine_mu);
+    return st;
+}
+
+wd_status wd_serve__embed(wd_server *s, wd_arena *a, const wd_embed *rq, const float **out, uint32_t *dim,
+                          size_t *n_token, wd_err *err)
+{
+    wd_engine *e = s->o.engine;
+    pthread_mutex_lock(&s->engine_mu);
+    const wd_status st = e->embed(e->self, a, rq, out, dim, n_token, err);
+    pthread_mutex_unlock(&s->engine_mu);
+    return st;
+}
+
+wd_status wd_serve__rerank(wd_server *s, wd_arena *a, const wd_rerank_pair *rq, double *score,
+                           size_t *n_token, wd_err *err)
+{
+    wd_engine *e = s->o.engine;
+    pthread_mutex_lock(&s->engine_mu);
+    const wd_status st = e->rerank(e->self, a, rq, score, n_token, err);
+    pthread_mutex_unlock(&s->engine_mu);
+    return st;
+}
+
+/* --- answers ----------------------------------------------------------------------------------------------- */
+
+static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max)
+{
+    wd_req *r = cls;
+    ssize_t n;
+    (void)pos;
+    pthread_mutex_lock(&r->mu);
+    const size_t have = r->out.n - r->out_at;
+    if (have) {
+        n = (ssize_t)WD_MIN(have, max);
+        memcpy(buf, r->out.p + r->out_at, (size_t)n);
+        r->out_at += (size_t)n;
+    } else if (r->broken) {
+        n = MHD_CONTENT_READER_END_WITH_ERROR;
+    } else if (r->ended) {
+        n = MHD_CONTENT_READER_END_OF_STREAM;
+    } else {
+        n = 0;
+        r->suspended = true;
+        MHD_suspend_connection(r->conn);
+    }
+    pthread_mutex_unlock(&r->mu);
+    return n;
+}
+
+static void drop_ref(void *cls)
+{
+    wd_serve__unref(cls);
+}
+
+static void add_headers(const wd_req *r, struct MHD_Response *resp)
+{
+    char retry[16];
+    MHD_add_response_header(resp, "Content-Type", r->type);
+    MHD_add_response_header(resp, "Cache-Control", "no-store");
+    MHD_add_response_header(resp, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(resp, "X-Request-Id", r->id);
+    if (r->streaming)
+        MHD_add_response_header(resp, "X-Accel-Buffering", "no");
+    if (r->failed && r->fault.retry_s) {
+        snprintf(retry, sizeof retry, "%u", r->fault.retry_s);
+        MHD_add_response_header(resp, "Retry-After", retry);
+    }
+    if (r->http == 405 && r->route)
+        MHD_add_response_header(resp, "Allow", r->route->method);
+    if (r->http == 401)
+        MHD_add_response_header(resp, "WWW-Authenticate", "Bearer");
+    if (atomic_load(&r->server->draining))
+        MHD_add_response_header(resp, "Connection", "close");
+}
+
+/* Under mu, loop thread: the answer goes to libmicrohttpd, which gives its reference back when it is done with it. */
+static enum MHD_Result send_answer(wd_req *r)
+{
+    wd_serve__ref(r);
+    struct MHD_Response *resp = r->streaming ? MHD_create_response_from_callback(
+                                                   MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, drop_ref)
+                                             : MHD_create_response_from_buffer_with_free_callback_cls(
+                                                   r->out.n, r->out.p, drop_ref, r);
+    if (!resp) {
+        wd_serve__unref(r); /* the connection has its own: this is not the last */
+        return MHD_NO;
+    }
+    add_headers(r, resp);
+    r->queued_reply = true;
+    const enum MHD_Result ok = MHD_queue_response(r->conn, (unsigned)r->http, resp);
+    MHD_destroy_response(resp);
+    return ok;
+}
+
+/* --- what is refused at once ------------------------------------------------------------------------------- */
+
+/* "localhost:8080", "127.0.0.1", "[::1]:80" */
+static bool names_loopback(const char *host)
+{
+    static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
+    for (size_t i = 0; i < WD_COUNT(names); i++) {
+        const size_t n = strlen(names[i]);
+        if (!strncasecmp(host, names[i], n) && (host[n] == 0 || host[n] == ':'))
+            return true;
+    }
+    return false;
+}
+
+/* A page of another site that the user's browser shows must not reach an open server, be it by its own scripts (Origin)
+ * or by a name of its own that it lets point here (Host). */
+static wd_status check_origin(const wd_server *s, struct MHD_Connection *c, wd_fault *f)
+{
+    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+    const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
+    if (!s->open)
+        return WD_OK;
+    if (host && !names_loopback(host))
+        return wd_fault_set(f, 403, "host_refused", NULL,
+                            "this server asks for no tokens and is for this machine: call it localhost");
+    if (!origin)
+        return WD_OK;
+    const char *name = strstr(origin, "://");
+    if (!name || !names_loopback(name + 3))
+        return wd_fault_set(f, 403, "origin_refused", NULL,
+                            "this server asks for no tokens and answers no page of another origin");
+    return WD_OK;
+}
+
+static const wd_route *find_route(const char *url, const char *method, const char **rest, bool *other_method)
+{
+    const wd_route *same_path = NULL;
+    const bool head = !strcmp(method, "HEAD");
+    for (size_t i = 0; i < wd_serve__n_route; i++) {
+        const wd_route *route = wd_serve__routes[i];
+        const size_t n = strlen(route->path);
+        if (route->by_prefix ? strncmp(url, route->path, n) != 0 || !url[n] : strcmp(url, route->path) != 0)
+            continue;
+        *rest = url + n;
+        if (!strcmp(route->method, method) || (head && !strcmp(route->method, "GET")))
+            return route;
+        same_path = route;
+    }
+    *other_method = same_path != NULL;
+    return same_path;
+}
+
+static wd_status admit(wd_req *r, const char *url, const char *method, wd_fault *f)
+{
+    bool other_method = false;
+    wd_server *s = r->server;
+    WD_TRY(check_origin(s, r->conn, f));
+    r->route = find_route(url, method, &r->rest, &other_method);
+    if (!r->route)
+        return wd_fault_set(f, 404, "unknown_path", NULL, "no such path; /api/openapi.json lists them");
+    if (other_method)
+        return wd_fault_set(f, 405, "method_not_allowed", NULL, "%s takes %s", r->route->path,
+                            r->route->method);
+    if (atomic_load(&s->draining) && !r->route->now) {
+        wd_fault_set(f, 503, "draining", NULL, "the server is shutting down");
+        f->retry_s = 5;
+        return WD_E_INVALID;
+    }
+    const char *len = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Content-Length");
+    if (len && strtoull(len, NULL, 10) > s->o.body_bytes)
+        return wd_fault_set(f, 413, "body_too_large", NULL, "the body has more than %zu bytes",
+                            s->o.body_bytes);
+    return WD_OK;
+}
+
+/* --- a request --------------------------------------------------------------------------------------------- */
+
+static wd_req *begin(wd_server *s, struct MHD_Connection *c, const char *url, const char *method)
+{
+    wd_req *r = WD_ALLOC(wd_req);
+    if (!r)
+        return NULL;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    r->server = s;
+    r->conn = c;
+    r->fd = info ? info->connect_fd : -1;
+    r->start_ns = wd_clock_ns();
+    atomic_store(&r->refs, 1);
+    pthread_mutex_init(&r->mu, NULL);
+    wd_serve__new_id("req-", r->id);
+    r->body.max = s->o.body_bytes;
+    r->failed = admit(r, url, method, &r->fault) != WD_OK;
+    return r;
+}
+
+/* Part of the body. False: enough of it. */
+static bool take(wd_req *r, const char *data, size_t n)
+{
+    wd_server *s = r->server;
+    r->n_discarded += n;
+    if (r->failed)
+        return r->n_discarded <= DISCARD_MAX * s->o.body_bytes;
+    if (r->body.n + n > s->o.body_bytes) {
+        wd_fault_set(&r->fault, 413, "body_too_large", NULL, "the body has more than %zu bytes",
+                     s->o.body_bytes);
+        r->failed = true;
+    } else if (atomic_fetch_add(&s->n_body, n) + n > s->o.bodies_bytes) {
+        r->n_counted += n;
+        wd_fault_set(&r->fault, 503, "busy", NULL, "too many bytes of requests are on their way");
+        r->fault.retry_s = 1;
+        r->failed = true;
+    } else {
+        r->n_counted += n;
+        wd_buf_put(&r->body, data, n);
+        if (r->body.failed) {
+            wd_fault_set(&r->fault, 503, "no_memory", NULL, "no memory for this request");
+            r->failed = true;
+        }
+    }
+    if (r->failed) {
+        wd_buf_wipe(&r->body);
+        wd_buf_free(&r->body);
+    }
+    return true;
+}
+
+/* The body is complete: answer now, or queue. */
+static enum MHD_Result dispatch(wd_req *r)
+{
+    wd_server *s = r->server;
+    r->submitted = true;
+    r->start_ns = wd_clock_ns();
+    if (r->failed) {
+        const wd_fault f = r->fault;
+        wd_serve__answer_fault(r, &f);
+    } else if (r->route->now) {
+        r->route->now(r);
+    } else {
+        r->deadline_ns = r->start_ns + (uint64_t)s->o.request_s * 1000000000;
+        wd_watch_add(r);
+        pthread_mutex_lock(&r->mu);
+        const bool room = wd_serve__submit(r);
+        if (room) {
+            r->suspended = true;
+            MHD_suspend_connection(r->conn);
+        }
+        pthread_mutex_unlock(&r->mu);
+        if (room)
+            return MHD_YES;
+        wd_fault f;
+        if (atomic_load(&s->draining)) {
+            wd_fault_set(&f, 503, "draining", NULL, "the server is shutting down");
+        } else {
+            wd_fault_set(&f, 429, "queue_full", NULL, "%u requests wait already; try again",
+                         s->o.max_waiting);
+            wd_metrics_count(s->metrics, WD_COUNTER_REFUSED_FULL, 1);
+        }
+        f.retry_s = 1;
+        wd_serve__answer_fault(r, &f);
+    }
+    pthread_mutex_lock(&r->mu);
+    const enum MHD_Result ok = send_answer(r);
+    pthread_mutex_unlock(&r->mu);
+    return ok;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *n_data, void **req)
+{
+    wd_req *r = *req;
+    (void)version;
+    if (!r) {
+        r = begin(cls, c, url, method);
+        *req = r;
+        return r ? MHD_YES : MHD_NO;
+    }
+    if (*n_data) {
+        const bool more = take(r, data, *n_data);
+        *n_data = 0;
+        return more ? MHD_YES : MHD_NO;
+    }
+    if (!r->submitted)
+        return dispatch(r);
+    enum MHD_Result ok = MHD_YES;
+    pthread_mutex_lock(&r->mu);
+    if (r->queued_reply) {
+        ok = MHD_NO;
+    } else if (r->answered) {
+        ok = send_answer(r);
+    } else {
+        r->suspended = true;
+        MHD_suspend_connection(r->conn);
+    }
+    pthread_mutex_unlock(&r->mu);
+    return ok;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *c, void **req, enum MHD_RequestTerminationCode how)
+{
+    wd_server *s = cls;
+    wd_req *r = *req;
+    (void)c;
+    if (!r)
+        return;
+    *req = NULL;
+    wd_watch_remove(r);
+    pthread_mutex_lock(&r->mu);
+    r->gone = true;
+    r->suspended = false;
+    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK && !r->why)
+        r->why = how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED ? "slow reader" : "vanished";
+    const char *why = r->why;
+    const int http = r->answered ? r->http : 0;
+    const double ms = (double)(wd_clock_ns() - r->start_ns) * 1e-6;
+    wd_log(WD_LOG_INFO, "serve",
+           "request id=%s route=%s status=%d ms=%.0f prompt=%zu cached=%zu reply=%zu end=%s", r->id,
+           r->route ? r->route->path : "-", http, ms, r->n_prompt, r->n_cached, r->n_reply,
+           why ? why : "complete");
+    pthread_mutex_unlock(&r->mu);
+    atomic_store(&r->cancel, true);
+    if (why && !strcmp(why, "slow reader"))
+        wd_metrics_count(s->metrics, WD_COUNTER_SLOW_READER, 1);
+    if (why && !strcmp(why, "vanished"))
+        wd_metrics_count(s->metrics, WD_COUNTER_VANISHED, 1);
+    for (size_t i = 0; r->route && i < wd_serve__n_route; i++)
+        if (wd_serve__routes[i] == r->route)
+            wd_metrics_answer(s->metrics, i, http);
+    wd_serve__unref(r);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    wd_server *s = cls;
+    (void)c;
+    (void)socket_context;
+    wd_metrics_gauge(s->metrics, WD_GAUGE_CONNECTIONS, what == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+}
+
+static void on_log(void *cls, const char *fmt, va_list ap)
+{
+    char line[256]; /* libmicrohttpd's own words: it never prints what clients send */
+    (void)cls;
+    vsnprintf(line, sizeof line, fmt, ap);
+    line[strcspn(line, "\n")] = 0;
+    wd_log(WD_LOG_DEBUG, "http", "%s", line);
+}
+
+/* --- start and end ----------------------------------------------------------------------------------------- */
+
+typedef union address {
+    struct sockaddr sa;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} address;
+
+static wd_status read_address(const wd_serve_opts *o, address *a, bool *loopback, wd_err *err)
+{
+    memset(a, 0, sizeof *a);
+    if (inet_pton(AF_INET, o->address, &a->v4.sin_addr) == 1) {
+        a->v4.sin_family = AF_INET;
+        a->v4.sin_port = htons(o->port);
+        *loopback = ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
+    } else if (inet_pton(AF_INET6, o->address, &a->v6.sin6_addr) == 1) {
+        a->v6.sin6_family = AF_INET6;
+        a->v6.sin6_port = htons(o->port);
+        *loopback = IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+    } else {
+        return WD_FAIL(err, WD_E_USAGE, "address: \"%s\" is no numeric IPv4 or IPv6 address", o->address);
+    }
+    return WD_OK;
+}
+
+static wd_status check_opts(const wd_serve_opts *o, bool loopback, wd_err *err)
+{
+    if (!o->cert != !o->key)
+        return WD_FAIL(err, WD_E_USAGE, "TLS needs a certificate and its key");
+    if (!loopback && !o->cert)
+        return WD_FAIL(err, WD_E_USAGE, "%s is not loopback: beyond it the server needs a TLS certificate",
+                       o->address);
+    if (!loopback)
+        return WD_FAIL(err, WD_E_USAGE,
+                       "%s is not loopback: without tokens the server is for this machine only", o->address);
+    if (o->cert && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "libmicrohttpd was built without TLS");
+    if (!o->max_running || o->max_running > 1024 || !o->max_choices || !o->max_inputs || !o->max_connections)
+        return WD_FAIL(err, WD_E_USAGE,
+                       "the server's limits: running requests 1 to 1024, the others at least 1");
+    return WD_OK;
+}
+
+static wd_status listen_on(wd_server *s, const address *a, wd_err *err)
+{
+    const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC |
+                           MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (s->o.cert ? MHD_USE_TLS : 0) |
+                           (a->sa.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    struct MHD_OptionItem tls[3] = { { MHD_OPTION_END, 0, NULL } };
+    if (s->o.cert) {
+        tls[0] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)s->o.cert };
+        tls[1] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)s->o.key };
+        tls[2] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+    }
+    s->daemon = MHD_start_daemon(
+        flags, s->o.port, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_SOCK_ADDR, &a->sa, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)s->o.max_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->o.idle_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    if (!s->daemon)
+        return WD_FAIL(err, WD_E_IO, "cannot listen on %s port %u: %s", s->o.address, s->o.port,
+                       errno ? strerror(errno) : "refused");
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    s->port = info ? info->port : s->o.port;
+    return WD_OK;
+}
+
+static wd_status start(wd_server *s, wd_err *err)
+{
+    address a;
+    bool loopback = false;
+    WD_TRY(read_address(&s->o, &a, &loopback, err));
+    WD_TRY(check_opts(&s->o, loopback, err));
+    s->open = true;
+    s->kind = WD_CHAT_QWEN3;
+    for (int k = 0; k < WD_CHAT_N_KIND; k++)
+        if (!strcmp(wd_chat_kind_name((wd_chat_kind)k), s->o.engine->info.chat_kind))
+            s->kind = (wd_chat_kind)k;
+    s->metrics = wd_metrics_create();
+    if (!s->metrics)
+        return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
+    WD_TRY(wd_watcher_create(s, &s->watcher, err));
+    WD_TRY(wd_queue_create(s, &s->queue, err));
+    return listen_on(s, &a, err);
+}
+
+wd_status wd_serve_start(const wd_serve_opts *o, wd_server **out, wd_err *err)
+{
+    sigset_t all, before;
+    *out = NULL;
+    wd_server *s = WD_ALLOC(wd_server);
+    if (!s)
+        return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
+    s->o = *o;
+    s->created = (int64_t)time(NULL);
+    pthread_mutex_init(&s->engine_mu, NULL);
+    sem_init(&s->decoders, 0, 4);
+    sigfillset(&all); /* signals are for the caller's thread: those made here inherit the mask */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const wd_status st = start(s, err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (st) {
+        wd_serve_stop(s);
+        return st;
+    }
+    *out = s;
+    return WD_OK;
+}
+
+uint16_t wd_serve_port(const wd_server *s)
+{
+    return s->port;
+}
+
+bool wd_serve_drain(wd_server *s, uint32_t timeout_ms)
+{
+    atomic_store(&s->draining, true);
+    if (wd_queue_wait_idle(s->queue, timeout_ms))
+        return true;
+    wd_watch_cancel_all(s->watcher, "shutdown");
+    wd_queue_wait_idle(s->queue, GRACE_MS);
+    return false;
+}
+
+void wd_serve_stop(wd_server *s)
+{
+    if (!s)
+        return;
+    if (s->daemon) {
+        wd_serve_drain(s, 0);
+        while (!wd_queue_wait_idle(s->queue, 1000)) /* a suspended connection may not be closed */
+            ;
+        MHD_stop_daemon(s->daemon);
+    }
+    wd_queue_destroy(s->queue);
+    wd_watcher_destroy(s->watcher);
+    wd_metrics_destroy(s->metrics);
+    sem_destroy(&s->decoders);
+    pthread_mutex_destroy(&s->engine_mu);
+    wd_free(s);
+}
