@@ -1,8 +1,13 @@
 /* The paged KV cache: keys and values of one sequence each, in pages taken from a pool.
  *
  * A page holds page_len tokens of all layers, layer after layer as wd_ops.kv_store lays one out. Pages are taken
- * when tokens come and given back when they go, so memory is the used context, rounded up to a page. Not thread-safe: a
- * pool and its sequences belong to one thread.
+ * when tokens come and given back when they go, so memory is the used context, rounded up to a page.
+ *
+ * Sequences that begin alike can share pages: wd_kv_share takes a page's tokens out of one sequence, wd_kv_attach puts
+ * them under another. Tokens that were shared never change. Who appends after a shared end that is inside a page goes on
+ * in the same page if it is the one that wrote it, and gets a copy otherwise (wd_kv_reserve makes it).
+ *
+ * Not thread-safe: a pool, its sequences and its pages belong to one thread at a time.
  */
 #ifndef WD_MODEL_KV_H
 #define WD_MODEL_KV_H
@@ -31,6 +36,7 @@ void wd_kv_pool_destroy(wd_kv_pool *p);
 const wd_kv_opts *wd_kv_pool_opts(const wd_kv_pool *p);
 size_t wd_kv_pool_bytes(const wd_kv_pool *p); /* held now: pages in use and pages kept for reuse */
 size_t wd_kv_page_bytes(const wd_kv_opts *o);
+size_t wd_kv_pool_used(const wd_kv_pool *p); /* bytes of pages in use, each counted once */
 
 /* An empty sequence. */
 WD_MUST_CHECK wd_status wd_kv_create(wd_kv_pool *p, wd_kv **out, wd_err *err);
@@ -50,6 +56,16 @@ WD_MUST_CHECK wd_status wd_kv_reserve(wd_kv *kv, size_t n, wd_err *err);
 void wd_kv_commit(wd_kv *kv, size_t n);
 /* Forgets all tokens from index len on; len <= wd_kv_len(). Pages that hold nothing any more go back. */
 void wd_kv_truncate(wd_kv *kv, size_t len);
+
+/* A page that outlives its sequence. */
+typedef struct wd_kv_page wd_kv_page;
+/* A reference to page i, with a promise that its first n tokens stay as they are; all n are in kv. */
+wd_kv_page *wd_kv_share(wd_kv *kv, size_t i, size_t n);
+/* The first n tokens of a page, which somebody was promised, become the next of kv: its length must be a multiple of
+ * page_len. WD_E_LIMIT when max_len would be passed, WD_E_NOMEM. */
+WD_MUST_CHECK wd_status wd_kv_attach(wd_kv *kv, wd_kv_page *page, size_t n, wd_err *err);
+bool wd_kv_page_is_shared(const wd_kv_page *page);       /* by more than one */
+void wd_kv_page_unref(wd_kv_pool *p, wd_kv_page **page); /* *page becomes NULL; the last one gives it back */
 
 /* The pages of one layer as the operators want them; valid until the next call on kv. */
 void *const *wd_kv_layer(wd_kv *kv, uint32_t layer);

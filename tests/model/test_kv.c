@@ -116,6 +116,111 @@ static void reserve_changes_nothing_when_the_pool_is_full(void **state)
     wd_kv_pool_destroy(p);
 }
 
+/* Marks token i of a sequence, in a byte of its own that the test keeps for it. */
+static void mark(wd_kv *kv, size_t i, int value)
+{
+    ((uint8_t *)wd_kv_layer(kv, 1)[i / 16])[i % 16] = (uint8_t)value;
+}
+
+static int marked(wd_kv *kv, size_t i)
+{
+    return ((const uint8_t *)wd_kv_layer(kv, 1)[i / 16])[i % 16];
+}
+
+static void append(wd_kv *kv, size_t n, int value)
+{
+    const size_t at = wd_kv_len(kv);
+    assert_ok(wd_kv_reserve(kv, n, &err));
+    for (size_t i = 0; i < n; i++)
+        mark(kv, at + i, value);
+    wd_kv_commit(kv, n);
+}
+
+static void shared_tokens_stay_and_each_goes_on_alone(void **state)
+{
+    (void)state;
+    wd_kv_pool *p;
+    wd_kv *a, *b, *c;
+    assert_ok(wd_kv_pool_create(&small, &p, &err));
+    assert_ok(wd_kv_create(p, &a, &err));
+    assert_ok(wd_kv_create(p, &b, &err));
+    assert_ok(wd_kv_create(p, &c, &err));
+    append(a, 26, 1);
+    wd_kv_page *whole = wd_kv_share(a, 0, 16), *part = wd_kv_share(a, 1, 10);
+    const size_t page = wd_kv_page_bytes(&small);
+    assert_int_equal(wd_kv_pool_used(p), 2 * page);
+    assert_true(wd_kv_page_is_shared(whole));
+    wd_kv *const others[] = { b, c };
+    for (int i = 0; i < 2; i++) {
+        assert_ok(wd_kv_attach(others[i], whole, 16, &err));
+        assert_ok(wd_kv_attach(others[i], part, 10 - 3 * (size_t)i, &err));
+    }
+    assert_int_equal(wd_kv_pool_used(p), 2 * page);
+    const void *const was = wd_kv_layer(a, 1)[1];
+    append(a, 2, 2); /* it wrote the page: it goes on there */
+    assert_ptr_equal(wd_kv_layer(a, 1)[1], was);
+    append(b, 3, 3);
+    append(c, 3, 4);
+    assert_int_equal(wd_kv_pool_used(p), 4 * page);
+    assert_ptr_equal(wd_kv_layer(b, 1)[0], wd_kv_layer(a, 1)[0]);
+    for (size_t i = 0; i < 28; i++) {
+        assert_int_equal(marked(a, i), i < 26 ? 1 : 2);
+        assert_int_equal(marked(b, i), i < 26 ? 1 : 3);
+        if (i < 26)
+            assert_int_equal(marked(c, i), i < 23 ? 1 : 4);
+    }
+    wd_kv_truncate(a, 20); /* into what it promised: now it is the one to copy */
+    append(a, 2, 5);
+    assert_ptr_not_equal(wd_kv_layer(a, 1)[1], was);
+    assert_int_equal(marked(a, 19), 1);
+    assert_int_equal(marked(a, 20), 5);
+    wd_kv_destroy(a);
+    wd_kv_destroy(b);
+    wd_kv_destroy(c);
+    assert_int_equal(wd_kv_pool_used(p), 2 * page); /* the sharer's */
+    assert_ok(wd_kv_create(p, &a, &err));
+    assert_ok(wd_kv_attach(a, whole, 16, &err));
+    assert_ok(wd_kv_attach(a, part, 10, &err));
+    wd_kv_page_unref(p, &part);
+    assert_null(part);
+    append(a, 1, 6); /* alone with it: no copy */
+    assert_ptr_equal(wd_kv_layer(a, 1)[1], was);
+    assert_int_equal(marked(a, 25), 1);
+    wd_kv_destroy(a);
+    wd_kv_page_unref(p, &whole);
+    assert_int_equal(wd_kv_pool_used(p), 0);
+    wd_kv_pool_destroy(p);
+}
+
+static void a_copy_that_does_not_fit_changes_nothing(void **state)
+{
+    (void)state;
+    wd_kv_opts o = small;
+    o.max_bytes = 2 * wd_kv_page_bytes(&small);
+    wd_kv_pool *p;
+    wd_kv *a, *b, *c;
+    assert_ok(wd_kv_pool_create(&o, &p, &err));
+    assert_ok(wd_kv_create(p, &a, &err));
+    assert_ok(wd_kv_create(p, &b, &err));
+    assert_ok(wd_kv_create(p, &c, &err));
+    append(a, 5, 1);
+    append(c, 1, 9);
+    wd_kv_page *page = wd_kv_share(a, 0, 5);
+    assert_ok(wd_kv_attach(b, page, 5, &err));
+    assert_fails(wd_kv_reserve(b, 1, &err), WD_E_LIMIT, "limit");
+    assert_int_equal(wd_kv_len(b), 5);
+    assert_int_equal(marked(b, 4), 1);
+    wd_kv_destroy(c);
+    append(b, 1, 2);
+    append(a, 1, 3);
+    assert_int_equal(marked(b, 5), 2);
+    assert_int_equal(marked(a, 5), 3);
+    wd_kv_page_unref(p, &page);
+    wd_kv_destroy(a);
+    wd_kv_destroy(b);
+    wd_kv_pool_destroy(p);
+}
+
 static void create_refuses_odd_pages_and_dtypes(void **state)
 {
     (void)state;
@@ -173,6 +278,8 @@ int main(void)
         cmocka_unit_test(reserve_refuses_more_than_the_context),
         cmocka_unit_test(reserve_changes_nothing_when_the_pool_is_full),
         cmocka_unit_test(create_refuses_odd_pages_and_dtypes),
+        cmocka_unit_test(shared_tokens_stay_and_each_goes_on_alone),
+        cmocka_unit_test(a_copy_that_does_not_fit_changes_nothing),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
