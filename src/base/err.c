@@ -23,6 +23,8 @@ static const struct {
     [WD_E_NOMEM] = { "out_of_memory", 1 },
     [WD_E_CANCELLED] = { "cancelled", 1 },
     [WD_E_CRASHED] = { "decoder_crashed", 3 },
+    [WD_E_BUSY] = { "busy", 1 },
+    [WD_E_DEADLINE] = { "deadline", 1 },
     [WD_E_INTERNAL] = { "internal", 1 },
 };
 

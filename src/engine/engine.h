@@ -3,6 +3,9 @@
  *
  * Calls block and report through callbacks on the caller's thread. A call is cancelled through its flag and ends
  * within one step of the model. At temperature 0 the tokens of a request depend on that request alone.
+ *
+ * Threads: generate, embed, rerank and stats may be called from many threads at once, each with its own arena; what they
+ * do is run together where the engine can. A callback that takes long holds up its own call only.
  */
 #ifndef WD_ENGINE_ENGINE_H
 #define WD_ENGINE_ENGINE_H
@@ -55,6 +58,13 @@ typedef struct wd_watch {
     void *self;
 } wd_watch;
 
+/* For whom a call is made, and how soon it is wanted. {0} is fine. */
+typedef struct wd_terms {
+    uint64_t tenant;  /* tenants never share what is cached, and get like amounts of work while both wait */
+    int32_t priority; /* a higher one goes first, whatever the tenant */
+    uint64_t deadline_ns; /* of wd_clock_ns(): then the call ends with WD_E_DEADLINE; 0: none */
+} wd_terms;
+
 typedef struct wd_generate {
     wd_chat chat; /* kind: the engine's own is used */
     wd_media media;
@@ -69,14 +79,16 @@ typedef struct wd_generate {
     bool logprobs;        /* of the reply's tokens, with n_top alternatives */
     bool prompt_logprobs; /* of the prompt's tokens from the second on, likewise */
     uint32_t n_top;       /* 0 .. WD_SAMPLE_TOP_MAX */
+    wd_terms terms;
     wd_watch watch;
 } wd_generate;
 
 typedef enum wd_finish { WD_FINISH_STOP, WD_FINISH_LENGTH, WD_FINISH_TOOL_CALLS } wd_finish;
 const char *wd_finish_name(wd_finish f); /* "stop", "length", "tool_calls" */
 
+/* queue_s: until the first of its work began; prefill_s and decode_s also have what was done for others meanwhile. */
 typedef struct wd_timings {
-    double preprocess_s, vision_s, prefill_s, decode_s;
+    double preprocess_s, queue_s, vision_s, prefill_s, decode_s;
 } wd_timings;
 
 /* Lives in the arena that was given, but for `reply`, which the caller frees (wd_parsed_free). */
@@ -104,12 +116,14 @@ typedef struct wd_embed {
     wd_item item;
     wd_span instruction; /* empty: the model's default */
     uint32_t dim;        /* first so many values, scaled to length 1; 0: all */
+    wd_terms terms;
     wd_watch watch;
 } wd_embed;
 
 typedef struct wd_rerank_pair {
     wd_item query, document;
     wd_span instruction; /* empty: the model's default */
+    wd_terms terms;
     wd_watch watch;
 } wd_rerank_pair;
 
@@ -121,6 +135,17 @@ typedef struct wd_engine_info {
     wd_sample_opts sample; /* what the model's publisher recommends (generation_config.json) */
 } wd_engine_info;
 
+/* What an engine did since it was made, and does now. */
+typedef struct wd_engine_stats {
+    uint32_t n_running, n_waiting;        /* calls whose work goes on; calls that wait for room */
+    size_t kv_bytes, kv_max_bytes;        /* of running calls and of the prefix cache; 0: no limit */
+    size_t prefix_bytes, image_bytes;     /* cached */
+    uint64_t n_prompt, n_cached, n_reply; /* tokens; n_cached: of n_prompt, not computed again */
+    uint64_t n_image, n_image_cached;     /* images and frames; those whose features were there */
+    uint64_t n_step, n_step_row,
+        n_preempted; /* steps, tokens computed in them; calls that gave up their room */
+} wd_engine_stats;
+
 typedef struct wd_engine wd_engine;
 struct wd_engine {
     void *self;
@@ -128,6 +153,8 @@ struct wd_engine {
     /* *out is untouched on failure.
      *   WD_E_LIMIT       the prompt does not fit into the context
      *   WD_E_CANCELLED   *cancel became true
+     *   WD_E_BUSY        too many calls wait already
+     *   WD_E_DEADLINE    the deadline of its terms passed
      *   WD_E_UNSUPPORTED media for a model that takes none */
     wd_status (*generate)(void *self, wd_arena *a, const wd_generate *rq, wd_generated *out, wd_err *err);
     /* *out [*dim] in the arena. */
@@ -136,7 +163,8 @@ struct wd_engine {
     /* *score 0 .. 1. Pairs that share their query are cheap one after another. */
     wd_status (*rerank)(void *self, wd_arena *a, const wd_rerank_pair *rq, double *score, size_t *n_token,
                         wd_err *err);
-    void (*destroy)(void *self);
+    void (*stats)(void *self, wd_engine_stats *out); /* NULL: not known */
+    void (*destroy)(void *self);                     /* no call is under way any more */
 };
 
 void wd_engine_destroy(wd_engine *e); /* accepts NULL */

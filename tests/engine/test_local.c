@@ -1,106 +1,5 @@
 /* The local engine on the golden checkpoints: what is reused, what is not, how calls end. */
-#include "support/test.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "base/rand.h"
-#include "engine/local/local.h"
-#include "weights/weights.h"
-
-typedef struct rig {
-    wd_weights *weights;
-    wd_model_config cfg;
-    wd_tokenizer *tok;
-    wd_ops *ops;
-    wd_model *model;
-    wd_engine *engine;
-    wd_arena *arena;
-} rig;
-
-static void rig_open_with(rig *r, const char *name, uint32_t context, wd_lookup_choice lookup)
-{
-    char dir[1024];
-    *r = (rig){ 0 };
-    snprintf(dir, sizeof dir, "%s/%s", GOLDEN_CHECKPOINTS, name);
-    assert_ok(wd_config_read(dir, &r->cfg, &err));
-    assert_ok(wd_weights_open(dir, &r->weights, &err));
-    assert_ok(wd_tokenizer_open(dir, &r->tok, &err));
-    assert_ok(wd_cpu_ops_create(&(wd_cpu_opts){ .isa = wd_isa_detect() }, &r->ops, &err));
-    const wd_model_opts mo = { .max_rows = 16 };
-    assert_ok(wd_model_open(r->weights, &r->cfg, &mo, r->ops, &r->model, &err));
-    wd_local_opts o = { .model = r->model, .tokenizer = r->tok, .context = context, .backend = r->ops->name };
-    o.lookup = lookup;
-    o.chat_kind = r->cfg.has_vision ? WD_CHAT_QWEN3_VL_INSTRUCT : WD_CHAT_QWEN3;
-    wd_vision_processor_defaults(&o.processor);
-    o.processor.image_budget = (wd_pixel_budget){ .min_pixels = 4 * 1024, .max_pixels = 24 * 1024 };
-    assert_ok(wd_local_create(&o, &r->engine, &err));
-    r->arena = wd_arena_create((size_t)1 << 30, false);
-}
-
-static void rig_open(rig *r, const char *name, uint32_t context)
-{
-    rig_open_with(r, name, context, WD_LOOKUP_AUTO);
-}
-
-static void rig_close(rig *r)
-{
-    wd_engine_destroy(r->engine);
-    wd_model_close(r->model);
-    wd_ops_destroy(r->ops);
-    wd_tokenizer_close(r->tok);
-    wd_weights_close(r->weights);
-    wd_arena_destroy(r->arena);
-}
-
-/* A request of up to three messages, user first, with images before the first text. */
-typedef struct ask {
-    wd_message message[3];
-    wd_part part[8];
-    wd_generate rq;
-} ask;
-
-static void ask_init(ask *q, const wd_image *image, uint32_t n_image, const char *const *text, size_t n)
-{
-    *q = (ask){ .rq = { .sample = WD_SAMPLE_OPTS_DEFAULT, .max_tokens = 12, .ignore_stop_ids = true } };
-    size_t part = 0;
-    for (size_t m = 0; m < n; m++) {
-        q->message[m] = (wd_message){ .role = m % 2 ? WD_ROLE_ASSISTANT : WD_ROLE_USER,
-                                      .part = &q->part[part] };
-        for (uint32_t i = 0; m == 0 && i < n_image; i++)
-            q->part[part++].kind = WD_PART_IMAGE;
-        q->part[part++] = (wd_part){ WD_PART_TEXT, wd_span_str(text[m]) };
-        q->message[m].n_part = (size_t)(&q->part[part] - q->message[m].part);
-        q->message[m].is_list = m == 0 && n_image;
-    }
-    q->rq.chat.message = q->message;
-    q->rq.chat.n_message = n;
-    q->rq.media = (wd_media){ .image = image, .n_image = n_image };
-    q->rq.sample.temperature = 0;
-}
-
-static wd_generated go(rig *r, ask *q)
-{
-    wd_generated g;
-    assert_ok(r->engine->generate(r->engine->self, r->arena, &q->rq, &g, &err));
-    wd_parsed_free(&g.reply);
-    return g;
-}
-
-static void noise(wd_image *im, uint32_t w, uint32_t h, uint64_t seed)
-{
-    wd_rand rnd;
-    wd_rand_init(&rnd, seed);
-    assert_ok(wd_image_init(im, w, h, &err));
-    for (size_t i = 0; i < (size_t)w * h * 3; i++)
-        im->rgb[i] = (uint8_t)wd_rand_u64(&rnd);
-}
-
-static void assert_same_tokens(const wd_generated *a, const wd_generated *b)
-{
-    assert_int_equal(a->n_id, b->n_id);
-    assert_memory_equal(a->id, b->id, a->n_id * sizeof *a->id);
-}
+#include "rig.h"
 
 static void a_following_turn_reuses_the_cache_and_gives_the_same_tokens(void **state)
 {
@@ -189,31 +88,33 @@ static void stop_at(void *self, wd_stage stage, uint64_t done, uint64_t total)
 static void a_call_is_cancelled_in_every_stage_and_the_engine_goes_on(void **state)
 {
     (void)state;
-    rig r;
+    rig r, fresh;
     ask q;
-    wd_image im;
-    noise(&im, 96, 64, 3);
     rig_open(&r, "vl-dense", 0);
+    rig_open(&fresh, "vl-dense", 0);
     const char *const text[] = {
         "A question that has more than one chunk of tokens in it, so that prefill takes two."
     };
-    ask_init(&q, &im, 1, text, 1);
-    const wd_generated want = go(&r, &q);
     for (wd_stage at = WD_STAGE_VISION; at <= WD_STAGE_DECODE; at++) {
-        const char *const other[] = { "Something else first." };
-        ask_init(&q, NULL, 0, other, 1);
-        go(&r, &q); /* empties the cache of the picture */
+        wd_image im;
+        noise(&im, 96, 64, 3 + (uint64_t)at); /* one that is in no cache */
+        ask_init(&q, &im, 1, text, 1);
+        const wd_generated want = go(&fresh, &q);
         stopper s = { .at = at };
         ask_init(&q, &im, 1, text, 1);
         q.rq.watch = (wd_watch){ .cancel = &s.cancel, .progress = stop_at, .self = &s };
         wd_generated g;
         assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_CANCELLED, "cancel");
         q.rq.watch = (wd_watch){ 0 };
+        wd_engine_stats stats;
+        r.engine->stats(r.engine->self, &stats);
+        assert_int_equal(stats.n_running + stats.n_waiting, 0);
         const wd_generated after = go(&r, &q);
         assert_same_tokens(&want, &after);
+        wd_image_free(&im);
     }
-    wd_image_free(&im);
     rig_close(&r);
+    rig_close(&fresh);
 }
 
 /* The same tokens as prompt and as reply have the same log-probabilities, bit for bit. */

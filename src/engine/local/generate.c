@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "engine/local/inner.h"
 #include "text/stop.h"
 
@@ -13,13 +14,17 @@ typedef struct generation {
     wd_stop *stop;
     wd_parse *parse;
     wd_detok detok;
+    wd_local_job job;
     wd_local_lookup lookup;
-    wd_buf text, passed; /* of one token: decoded; past the stop strings */
+    wd_buf text, passed; /* decoded, of one token; past the stop strings, of one step */
     uint32_t *id;        /* [max] */
     wd_token_logprob *logprob;
     wd_token_logprob *prompt_logprob;
     const wd_local_prompt *prompt;
-    size_t n, max;
+    size_t piece_end[1 + WD_LOCAL_LOOKUP]; /* in passed, of each token of the step */
+    size_t n, n_told, max;                 /* tokens; of them reported */
+    bool over, stopped;                    /* over: no further token; stopped: by a stop string */
+    bool listens;                          /* the caller's own code runs between steps */
     wd_generated *out;
 } generation;
 
@@ -41,16 +46,16 @@ static wd_status keep_logprob(generation *g, const wd_sampled *s, wd_token_logpr
     return WD_OK;
 }
 
-/* Row i of the logits tells of token first + i + 1. */
-static wd_status prompt_rows(void *ctx, size_t first, size_t n, const float *logits, wd_err *err)
+/* Rows of the prompt's logits: row i tells of token first_row + i + 1. */
+static wd_status prompt_rows(generation *g, wd_err *err)
 {
-    generation *g = ctx;
+    const wd_local_job *j = &g->job;
     const uint32_t n_vocab = g->e->cfg->text.n_vocab;
     wd_sampled s;
-    for (size_t i = 0; i < n && first + i + 1 < g->prompt->n; i++) {
-        const int32_t next = (int32_t)g->prompt->id[first + i + 1];
-        WD_TRY(wd_logprobs(logits + i * n_vocab, n_vocab, next, g->rq->n_top, &s, err));
-        WD_TRY(keep_logprob(g, &s, &g->prompt_logprob[first + i + 1], err));
+    for (size_t i = 0; i < j->n_row && j->first_row + i + 1 < g->prompt->n; i++) {
+        const size_t at = j->first_row + i + 1;
+        WD_TRY(wd_logprobs(j->row + i * n_vocab, n_vocab, g->prompt->id[at], g->rq->n_top, &s, err));
+        WD_TRY(keep_logprob(g, &s, &g->prompt_logprob[at], err));
     }
     return WD_OK;
 }
@@ -58,11 +63,21 @@ static wd_status prompt_rows(void *ctx, size_t first, size_t n, const float *log
 static wd_status open_generation(generation *g, wd_err *err)
 {
     const wd_generate *rq = g->rq;
-    const size_t room = g->e->context - g->prompt->n;
-    if (room == 0)
-        return WD_FAIL(err, WD_E_LIMIT, "the prompt has %zu tokens and fills the context of %u", g->prompt->n,
-                       g->e->context);
+    const size_t most = WD_MIN(g->e->context, g->e->capacity);
+    if (g->prompt->n >= most)
+        return WD_FAIL(err, WD_E_LIMIT, "the prompt has %zu tokens and fills the context of %zu",
+                       g->prompt->n, most);
+    const size_t room = most - g->prompt->n;
     g->max = rq->max_tokens && rq->max_tokens < room ? rq->max_tokens : room;
+    g->listens = rq->watch.event || rq->watch.progress || rq->watch.token;
+    WD_TRY(wd_local__job(g->e, g->arena, g->prompt, g->max + WD_LOCAL_LOOKUP,
+                         rq->prompt_logprobs ? WD_LOCAL_EVERY : WD_LOCAL_LOGITS, &rq->terms, &rq->watch,
+                         &g->job, err));
+    if (g->listens) {
+        g->job.own = wd_alloc_aligned((size_t)(1 + WD_LOCAL_LOOKUP) * g->e->cfg->text.n_vocab, sizeof(float));
+        if (!g->job.own)
+            return WD_FAIL(err, WD_E_NOMEM, "generation: no memory for its logits");
+    }
     g->id = WD_NEW_N(g->arena, uint32_t, g->max);
     if (rq->logprobs)
         g->logprob = WD_NEW_N(g->arena, wd_token_logprob, g->max);
@@ -91,15 +106,13 @@ static bool is_end(const generation *g, uint32_t id)
     return false;
 }
 
-/* The text of one more token through stop strings and parser. *done: a stop string is complete. */
-static wd_status emit(generation *g, uint32_t id, bool *done, wd_err *err)
+/* The text of one more token through the stop strings, behind g->passed. */
+static wd_status take_text(generation *g, uint32_t id, wd_err *err)
 {
     wd_buf_clear(&g->text);
-    wd_buf_clear(&g->passed);
     WD_TRY(wd_detok_push(&g->detok, id, &g->text, err));
-    *done = wd_stop_feed(g->stop, wd_buf_view(&g->text), &g->passed, NULL);
-    WD_TRY(wd_buf_check(&g->passed, "reply", err));
-    return wd_parse_feed(g->parse, wd_buf_view(&g->passed), err);
+    g->stopped = wd_stop_feed(g->stop, wd_buf_view(&g->text), &g->passed, NULL);
+    return wd_buf_check(&g->passed, "reply", err);
 }
 
 /* What was held back comes out: the end of a character, of a possible stop string, of a tag. */
@@ -117,35 +130,98 @@ static wd_status flush(generation *g, bool stopped, wd_err *err)
     return wd_parse_end(g->parse, err);
 }
 
-static wd_status run(generation *g, wd_err *err)
+/* Draws from the results: a token, and more while guesses turn out right. Nothing here waits for anybody: the next step
+ * does so for us. *n_right: of the guesses. */
+static wd_status draw(generation *g, size_t *n_right, wd_err *err)
 {
-    const wd_watch *w = &g->rq->watch;
-    g->out->finish = WD_FINISH_LENGTH;
-    bool stopped = false;
-    const float *logits = g->e->logits;
-    while (g->n < g->max) {
-        wd_sampled s;
-        WD_TRY(wd_sampler_next(g->sampler, logits, NULL, g->rq->logprobs, g->rq->logprobs ? g->rq->n_top : 0,
-                               &s, err));
-        const uint32_t id = (uint32_t)s.id;
+    const wd_local_job *j = &g->job;
+    const size_t n_vocab = g->e->cfg->text.n_vocab,
+                 first = g->job.want == WD_LOCAL_EVERY && g->n == 0 ? j->n_row - 1 : 0;
+    wd_sampled s;
+    *n_right = 0;
+    for (size_t row = first;; row++) {
+        WD_TRY(wd_sampler_next(g->sampler, j->row + row * n_vocab, NULL, g->rq->logprobs,
+                               g->rq->logprobs ? g->rq->n_top : 0, &s, err));
         if (g->rq->logprobs)
             WD_TRY(keep_logprob(g, &s, &g->logprob[g->n], err));
-        if (w->token)
-            w->token(w->self, id, g->rq->logprobs ? &g->logprob[g->n] : NULL);
-        g->id[g->n++] = id;
-        if (w->progress)
-            w->progress(w->self, WD_STAGE_DECODE, g->n, g->max);
-        const bool end = is_end(g, id);
+        g->id[g->n++] = s.id;
+        const bool end = is_end(g, s.id);
         if (!end)
-            WD_TRY(emit(g, id, &stopped, err));
-        if (end || stopped) {
+            WD_TRY(take_text(g, s.id, err));
+        g->piece_end[g->n - 1 - g->n_told] = g->passed.n;
+        if (end || g->stopped)
             g->out->finish = WD_FINISH_STOP;
-            break;
-        }
-        if (g->n < g->max)
-            WD_TRY(wd_local__next(g->e, &g->lookup, id, g->max - g->n - 1, w, &logits, err));
+        g->over = end || g->stopped || g->n == g->max;
+        if (g->over || row + 1 == j->n_row || j->id[j->n_sure + row] != s.id)
+            return WD_OK;
+        ++*n_right;
     }
-    WD_TRY(flush(g, stopped, err));
+}
+
+/* What is known is handed on; this may take the caller's time. */
+static wd_status tell(generation *g, wd_err *err)
+{
+    const wd_watch *w = &g->rq->watch;
+    size_t at = 0;
+    for (size_t i = 0; g->n_told < g->n; i++, g->n_told++) {
+        if (w->token)
+            w->token(w->self, g->id[g->n_told], g->rq->logprobs ? &g->logprob[g->n_told] : NULL);
+        if (w->progress)
+            w->progress(w->self, WD_STAGE_DECODE, g->n_told + 1, g->max);
+        WD_TRY(wd_parse_feed(g->parse, wd_span_sub(wd_buf_view(&g->passed), at, g->piece_end[i] - at), err));
+        at = g->piece_end[i];
+    }
+    wd_buf_clear(&g->passed);
+    return WD_OK;
+}
+
+/* The last tokens drawn go into the next step, with a guess of what follows them. */
+static void go_on(generation *g, size_t n_right)
+{
+    wd_local_job *j = &g->job;
+    const size_t at = j->n_sure + n_right;
+    if (g->n > 1)
+        wd_local__judge(&g->lookup, j, n_right);
+    j->id[at] = g->id[g->n - 1];
+    const size_t n = wd_local__guess(g->e, &g->lookup, j, at + 1, g->max - g->n - 1);
+    wd_local__go_on(g->e, j, n_right, 1 + n, n, !g->listens);
+}
+
+/* The prompt's own logits, as far as they are wanted; then j has the results after its last token. */
+static wd_status prefill(generation *g, wd_err *err)
+{
+    wd_local_job *j = &g->job;
+    WD_TRY(wd_local__enter(g->e, j, err));
+    WD_TRY(wd_local__wait(g->e, j, err));
+    while (j->want == WD_LOCAL_EVERY) {
+        WD_TRY(prompt_rows(g, err));
+        if (j->first_row + j->n_row == g->prompt->n)
+            break;
+        wd_local__go_on(g->e, j, 0, 0, 0, true);
+        WD_TRY(wd_local__wait(g->e, j, err));
+    }
+    return WD_OK;
+}
+
+static wd_status run(generation *g, wd_err *err)
+{
+    g->out->finish = WD_FINISH_LENGTH;
+    for (;;) {
+        size_t n_right;
+        WD_TRY(draw(g, &n_right, err));
+        if (g->over) {
+            g->lookup.n_guess += g->n > 1 + n_right ? g->job.n_row - 1 : 0;
+            g->lookup.n_right += n_right;
+            wd_local__leave(g->e, &g->job, n_right);
+        } else {
+            go_on(g, n_right);
+        }
+        WD_TRY(tell(g, err));
+        if (g->over)
+            break;
+        WD_TRY(wd_local__wait(g->e, &g->job, err));
+    }
+    WD_TRY(flush(g, g->stopped, err));
     if (g->out->reply.n_call && g->out->finish == WD_FINISH_STOP)
         g->out->finish = WD_FINISH_TOOL_CALLS;
     return WD_OK;
@@ -153,6 +229,8 @@ static wd_status run(generation *g, wd_err *err)
 
 static void close_generation(generation *g)
 {
+    wd_local__leave(g->e, &g->job, 0);
+    wd_free(g->job.own);
     wd_sampler_destroy(g->sampler);
     wd_stop_destroy(g->stop);
     wd_parse_destroy(g->parse);
@@ -187,13 +265,15 @@ wd_status wd_local__generate(void *self, wd_arena *a, const wd_generate *rq, wd_
     if (!st)
         st = open_generation(&g, err);
     if (!st)
-        st = wd_local__prefill(e, a, &prompt, &rq->watch, NULL, e->logits,
-                               rq->prompt_logprobs ? prompt_rows : NULL, &g, &r.n_cached, &r.timings, err);
+        st = prefill(&g, err);
     start = wd_clock_s();
+    r.n_cached = g.job.n_cached;
+    r.timings.queue_s = g.job.admitted_at - g.job.queued_at;
+    r.timings.vision_s = g.job.vision_s;
+    r.timings.prefill_s = start - g.job.admitted_at - g.job.vision_s;
     if (!st)
         st = run(&g, err);
     r.timings.decode_s = wd_clock_s() - start;
-    wd_local__lookup_end(e, &g.lookup);
     r.n_guess = g.lookup.n_guess;
     r.n_guess_right = g.lookup.n_right;
     if (!st) {

@@ -2,6 +2,7 @@
 #include "engine/local/local.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "engine/local/inner.h"
@@ -11,15 +12,23 @@ static void destroy(void *self)
     wd_local *e = self;
     if (!e)
         return;
+    WD_BUG_IF(e->n_job);
+    wd_local__forget_prefixes(e);
+    wd_local__forget_features(e);
     wd_rerank_destroy(e->rerank);
-    wd_kv_destroy(e->kv);
     wd_kv_pool_destroy(e->pool);
-    if (e->held)
-        wd_wipe(e->held, e->context * sizeof *e->held);
-    wd_free(e->held);
-    wd_free(e->seen);
+    wd_features_free(&e->step_feature);
+    wd_free(e->step_id);
+    wd_free(e->out_row);
+    for (int k = 0; k < 3; k++)
+        wd_free(e->step_pos[k]);
+    wd_free(e->step_visual);
+    wd_free(e->step_seq);
+    wd_free(e->part);
     wd_free(e->logits);
     wd_free(e->hidden);
+    pthread_cond_destroy(&e->turned);
+    pthread_mutex_destroy(&e->mu);
     wd_free((char *)(uintptr_t)e->engine.info.name);
     wd_free(e);
 }
@@ -64,38 +73,106 @@ static wd_status check_processor(const wd_vision_processor *p, const wd_vision_c
     return WD_OK;
 }
 
+/* A quarter of the machine's memory. */
+static size_t some_memory(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (size_t)pages / 4 * (size_t)size : (size_t)1 << 30;
+}
+
+static wd_status open_kv(wd_local *e, wd_err *err)
+{
+    const wd_local_opts *o = &e->o;
+    wd_kv_opts kv = wd_model_kv_opts(o->model);
+    kv.max_len = e->context;
+    kv.max_bytes = o->kv_bytes;
+    if (o->kv != WD_KV_AUTO)
+        kv.dtype = o->kv == WD_KV_F32 ? WD_DTYPE_F32 : o->kv == WD_KV_INT8 ? WD_DTYPE_KV8 : WD_DTYPE_BF16;
+    WD_TRY(wd_kv_pool_create(&kv, &e->pool, err));
+    e->page_len = kv.page_len;
+    e->page_bytes = wd_kv_page_bytes(&kv);
+    const size_t whole = (e->context + e->page_len - 1) / e->page_len;
+    e->max_pages = o->kv_bytes ? o->kv_bytes / e->page_bytes : SIZE_MAX;
+    if (e->max_pages < 3)
+        return WD_FAIL(err, WD_E_USAGE, "engine: %zu bytes for keys and values, expected at least %zu",
+                       o->kv_bytes, 3 * e->page_bytes);
+    /* One page is left for the copy of a shared one. */
+    e->capacity = e->max_pages > whole ? e->context : (e->max_pages - 2) * e->page_len;
+    e->prefix_max = o->prefix_bytes ? o->prefix_bytes : WD_MIN(whole * e->page_bytes, some_memory());
+    e->image_max = o->image_bytes ? o->image_bytes : (size_t)256 << 20;
+    return WD_OK;
+}
+
+static wd_status open_step(wd_local *e, wd_err *err)
+{
+    const wd_text_config *t = &e->cfg->text;
+    const size_t rows = wd_model_max_rows(e->o.model);
+    e->max_seqs = WD_MIN(e->o.max_seqs ? e->o.max_seqs : 32, (uint32_t)rows);
+    e->o.max_waiting = e->o.max_waiting ? e->o.max_waiting : 256;
+    e->o.mixed_rows = e->o.mixed_rows ? e->o.mixed_rows : 128;
+    e->max_out = 2 * e->max_seqs + WD_LOCAL_LOOKUP_SEQS * WD_LOCAL_LOOKUP + WD_LOCAL_EVERY_ROWS;
+    e->step_id = WD_ALLOC_N(uint32_t, rows);
+    e->out_row = WD_ALLOC_N(uint32_t, e->max_out);
+    for (int k = 0; k < 3; k++)
+        e->step_pos[k] = WD_ALLOC_N(int32_t, rows);
+    e->step_visual = WD_ALLOC_N(int32_t, rows);
+    e->step_seq = WD_ALLOC_N(wd_step_seq, e->max_seqs);
+    e->part = WD_ALLOC_N(wd_local_part, e->max_seqs);
+    e->logits = wd_alloc_aligned((size_t)e->max_out * t->n_vocab, sizeof(float)); /* touched as far as used */
+    e->hidden = wd_alloc_aligned((size_t)e->max_out * t->n_embd, sizeof(float));
+    if (!e->step_id || !e->out_row || !e->step_pos[0] || !e->step_pos[1] || !e->step_pos[2] ||
+        !e->step_visual || !e->step_seq || !e->part || !e->logits || !e->hidden)
+        return WD_FAIL(err, WD_E_NOMEM, "engine: no memory for steps of %zu tokens", rows);
+    return WD_OK;
+}
+
+static wd_status open_reranker(wd_local *e, wd_err *err)
+{
+    const uint32_t yes = wd_tokenizer_id(e->o.tokenizer, "yes"), no = wd_tokenizer_id(e->o.tokenizer, "no");
+    const uint32_t n_vocab = e->cfg->text.n_vocab;
+    if (yes >= n_vocab || no >= n_vocab)
+        return WD_OK;
+    return wd_rerank_create(e->o.model, yes, no, &e->rerank, err);
+}
+
 static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
 {
     e->o = *o;
     e->cfg = wd_model_cfg(o->model);
     e->context = o->context && o->context < e->cfg->text.max_pos ? o->context : e->cfg->text.max_pos;
-    const wd_text_config *t = &e->cfg->text;
-
     if (e->cfg->has_vision)
         WD_TRY(check_processor(&o->processor, &e->cfg->vision, err));
-    wd_kv_opts kv = wd_model_kv_opts(o->model);
-    kv.max_len = e->context;
     e->bf16 = !o->exact && wd_model_dtype(o->model) == WD_DTYPE_BF16;
-    if (o->kv != WD_KV_AUTO)
-        kv.dtype = o->kv == WD_KV_F32 ? WD_DTYPE_F32 : o->kv == WD_KV_INT8 ? WD_DTYPE_KV8 : WD_DTYPE_BF16;
-    WD_TRY(wd_kv_pool_create(&kv, &e->pool, err));
-    WD_TRY(wd_kv_create(e->pool, &e->kv, err));
-    e->held = WD_ALLOC_N(uint32_t, e->context);
-    e->logits = WD_ALLOC_N(float, t->n_vocab);
-    e->hidden = WD_ALLOC_N(float, t->n_embd);
+    WD_TRY(open_kv(e, err));
+    WD_TRY(open_step(e, err));
+    WD_TRY(open_reranker(e, err));
     char name[96];
     snprintf(name, sizeof name, "%s on %s", wd_arch_name(e->cfg->arch), o->backend ? o->backend : "cpu");
     char *kept = wd_strdup(name);
     e->engine.info.name = kept;
-    if (!e->held || !e->logits || !e->hidden || !kept)
-        return WD_FAIL(err, WD_E_NOMEM, "engine: no memory for a context of %u tokens", e->context);
+    if (!kept)
+        return WD_FAIL(err, WD_E_NOMEM, "engine: no memory");
     find_stop_ids(e);
     e->engine.info.chat_kind = wd_chat_kind_name(o->chat_kind);
     e->engine.info.sees = e->cfg->has_vision && wd_chat_kind_sees(o->chat_kind);
-    e->engine.info.n_embd = t->n_embd;
+    e->engine.info.n_embd = e->cfg->text.n_embd;
     e->engine.info.context = e->context;
     e->engine.info.sample = recommended(e->cfg);
     return WD_OK;
+}
+
+static void stats(void *self, wd_engine_stats *out)
+{
+    wd_local *e = self;
+    pthread_mutex_lock(&e->mu);
+    *out = e->stats;
+    out->n_running = e->n_running;
+    out->n_waiting = e->n_job - e->n_running;
+    out->kv_bytes = wd_kv_pool_used(e->pool);
+    out->kv_max_bytes = e->o.kv_bytes;
+    out->prefix_bytes = e->prefix_bytes;
+    out->image_bytes = e->image_bytes;
+    pthread_mutex_unlock(&e->mu);
 }
 
 wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err)
@@ -104,10 +181,13 @@ wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err)
     wd_local *e = WD_ALLOC(wd_local);
     if (!e)
         return WD_FAIL(err, WD_E_NOMEM, "engine: no memory");
+    pthread_mutex_init(&e->mu, NULL);
+    pthread_cond_init(&e->turned, NULL);
     e->engine.self = e;
     e->engine.generate = wd_local__generate;
     e->engine.embed = wd_local__embed;
     e->engine.rerank = wd_local__rerank;
+    e->engine.stats = stats;
     e->engine.destroy = destroy;
     const wd_status st = fill(e, o, err);
     if (st) {
@@ -122,11 +202,4 @@ const wd_kv_opts *wd_local_kv(const wd_engine *e)
 {
     const wd_local *l = e->self;
     return wd_kv_pool_opts(l->pool);
-}
-
-void wd_local__forget(wd_local *e)
-{
-    wd_kv_truncate(e->kv, 0);
-    wd_kv_set_rope_delta(e->kv, 0);
-    e->n_seen = 0;
 }

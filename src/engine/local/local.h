@@ -1,7 +1,7 @@
-/* The engine in this process. It serves one request at a time; calls from several threads must take turns.
+/* The engine in this process. Calls from many threads run together, as one batch (sched.c).
  *
- * The keys and values of the last request are kept: a request that begins with the same tokens (and the same
- * images) computes only what is new.
+ * What was computed is kept while there is room: a call of the same tenant that begins with the same tokens (and the same
+ * images) computes only what is new, to the same bits.
  */
 #ifndef WD_ENGINE_LOCAL_LOCAL_H
 #define WD_ENGINE_LOCAL_LOCAL_H
@@ -29,6 +29,14 @@ typedef struct wd_local_opts {
     wd_lookup_choice lookup;
     bool exact;          /* the model's operators are WD_PRECISION_EXACT: logits are not taken for bf16 */
     const char *backend; /* name of the operators, for messages */
+
+    uint32_t max_seqs;    /* calls computed together at most; 0: 32, or as many as a step has rows */
+    uint32_t max_waiting; /* calls beyond those that may wait, others are WD_E_BUSY; 0: 256 */
+    uint32_t mixed_rows;  /* prompt tokens of a step that others wait for; 0: 128 */
+    size_t kv_bytes; /* for keys and values, cached ones included; 0: no limit for those that calls need */
+    size_t
+        prefix_bytes;   /* of them for the prefix cache at most; 0: a whole context, or a quarter of memory */
+    size_t image_bytes; /* for features of images; 0: 256 MiB */
 } wd_local_opts;
 
 WD_MUST_CHECK wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err);

@@ -59,6 +59,25 @@ static wd_pixel_budget pixel_budget(const wd_local *e)
     return b;
 }
 
+/* The final-norm state of the prompt's last token, in the arena. */
+static wd_status last_state(wd_local *e, wd_arena *a, const wd_local_prompt *p, const wd_terms *terms,
+                            const wd_watch *watch, float **out, wd_err *err)
+{
+    wd_local_job job;
+    const size_t n_embd = e->cfg->text.n_embd;
+    *out = WD_NEW_N(a, float, n_embd);
+    if (!*out)
+        return WD_FAIL(err, WD_E_NOMEM, "hidden state: no memory");
+    WD_TRY(wd_local__job(e, a, p, 0, WD_LOCAL_HIDDEN, terms, watch, &job, err));
+    wd_status st = wd_local__enter(e, &job, err);
+    if (!st)
+        st = wd_local__wait(e, &job, err);
+    if (!st)
+        memcpy(*out, job.row, n_embd * sizeof **out);
+    wd_local__leave(e, &job, 0);
+    return st;
+}
+
 wd_status wd_local__embed(void *self, wd_arena *a, const wd_embed *rq, const float **out, uint32_t *dim,
                           size_t *n_token, wd_err *err)
 {
@@ -79,28 +98,13 @@ wd_status wd_local__embed(void *self, wd_arena *a, const wd_embed *rq, const flo
     WD_TRY(wd_local__prepare(e, a, &text, &rq->item.media, &budget, true, &rq->watch, &p, err));
     WD_TRY(cut_right(&p, EMBED_TOKENS_MAX, err));
 
-    wd_timings t = { 0 };
-    size_t cached;
-    WD_TRY(wd_local__prefill(e, a, &p, &rq->watch, e->hidden, NULL, NULL, NULL, &cached, &t, err));
-    float *v = WD_NEW_N(a, float, want);
-    if (!v)
-        return WD_FAIL(err, WD_E_NOMEM, "embedding: no memory");
-    WD_TRY(wd_embedding(e->hidden, n_embd, want, v, err));
+    float *v;
+    WD_TRY(last_state(e, a, &p, &rq->terms, &rq->watch, &v, err));
+    WD_TRY(wd_embedding(v, n_embd, want, v, err));
     *out = v;
     *dim = want;
     *n_token = p.n;
     return WD_OK;
-}
-
-static wd_status open_reranker(wd_local *e, wd_err *err)
-{
-    if (e->rerank)
-        return WD_OK;
-    const uint32_t yes = wd_tokenizer_id(e->o.tokenizer, "yes"), no = wd_tokenizer_id(e->o.tokenizer, "no");
-    if (yes == WD_TOKEN_NONE || no == WD_TOKEN_NONE)
-        return WD_FAIL(err, WD_E_UNSUPPORTED,
-                       "tokenizer.json: \"yes\" and \"no\" are no single tokens: not a reranker");
-    return wd_rerank_create(e->o.model, yes, no, &e->rerank, err);
 }
 
 /* The official wrapper drops trailing tokens before the last five, but never a special one (spec 9.2). */
@@ -130,7 +134,9 @@ wd_status wd_local__rerank(void *self, wd_arena *a, const wd_rerank_pair *rq, do
                            wd_err *err)
 {
     wd_local *e = self;
-    WD_TRY(open_reranker(e, err));
+    if (!e->rerank)
+        return WD_FAIL(err, WD_E_UNSUPPORTED,
+                       "tokenizer.json: \"yes\" and \"no\" are no single tokens: not a reranker");
     wd_chat_text text;
     if (is_vl(e)) {
         WD_TRY(wd_chat_vl_reranker(a, rq->instruction, rq->query.parts, rq->document.parts, &text, err));
@@ -156,10 +162,9 @@ wd_status wd_local__rerank(void *self, wd_arena *a, const wd_rerank_pair *rq, do
     const wd_pixel_budget budget = pixel_budget(e);
     WD_TRY(wd_local__prepare(e, a, &text, &all, &budget, false, &rq->watch, &p, err));
     WD_TRY(drop_tail(e, &p, RERANK_TOKENS_MAX, err));
-    wd_timings t = { 0 };
-    size_t cached;
-    WD_TRY(wd_local__prefill(e, a, &p, &rq->watch, e->hidden, NULL, NULL, NULL, &cached, &t, err));
-    *score = wd_rerank_score(e->rerank, e->hidden);
+    float *state;
+    WD_TRY(last_state(e, a, &p, &rq->terms, &rq->watch, &state, err));
+    *score = wd_rerank_score(e->rerank, state);
     *n_token = p.n;
     return WD_OK;
 }

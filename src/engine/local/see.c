@@ -1,0 +1,224 @@
+/* The tower's turns, and the image cache: features by tenant and by what the pixels are. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/local/inner.h"
+
+#define CROWD_TOKENS 1024 /* visual tokens of one turn while others wait; one image at least */
+
+static const wd_local_visual *visual_of(const wd_local_prompt *p, const wd_prompt_place *place)
+{
+    return place->video ? &p->video[place->index] : &p->image[place->index];
+}
+
+/* The group of a place goes into its key: groups of one video differ by it. */
+wd_digest wd_local__place_key(const wd_local_prompt *p, const wd_prompt_place *place)
+{
+    wd_digest d = visual_of(p, place)->digest;
+    for (int i = 0; i < 4; i++)
+        d.b[i] ^= (uint8_t)(place->group >> (8 * i));
+    return d;
+}
+
+/* ---- the cache: old_feature .. new_feature ---- */
+
+static void unlink_feature(wd_local *e, wd_local_feature *f)
+{
+    *(f->older ? &f->older->newer : &e->old_feature) = f->newer;
+    *(f->newer ? &f->newer->older : &e->new_feature) = f->older;
+}
+
+static void make_newest(wd_local *e, wd_local_feature *f)
+{
+    f->older = e->new_feature;
+    f->newer = NULL;
+    *(e->new_feature ? &e->new_feature->newer : &e->old_feature) = f;
+    e->new_feature = f;
+}
+
+/* Down to `most` bytes, but for those in use. */
+static void shrink(wd_local *e, size_t most)
+{
+    for (wd_local_feature *f = e->old_feature, *next; f && e->image_bytes > most; f = next) {
+        next = f->newer;
+        if (f->n_use)
+            continue;
+        unlink_feature(e, f);
+        e->image_bytes -= f->bytes;
+        wd_features_free(&f->f);
+        wd_free(f);
+    }
+}
+
+static wd_local_feature *find(wd_local *e, uint64_t tenant, const wd_digest *key)
+{
+    for (wd_local_feature *f = e->new_feature; f; f = f->older)
+        if (f->tenant == tenant && memcmp(&f->key, key, sizeof *key) == 0) {
+            unlink_feature(e, f);
+            make_newest(e, f);
+            return f;
+        }
+    return NULL;
+}
+
+void wd_local__unsee(wd_local *e, wd_local_job *j)
+{
+    for (uint32_t i = 0; i < j->prompt->text.n_place; i++)
+        if (j->seen[i]) {
+            j->seen[i]->n_use--;
+            j->seen[i] = NULL;
+        }
+    shrink(e, e->image_max);
+}
+
+void wd_local__forget_features(wd_local *e)
+{
+    shrink(e, 0);
+}
+
+bool wd_local__has_to_see(wd_local *e, wd_local_job *j)
+{
+    const wd_prompt *p = &j->prompt->text;
+    bool missing = false;
+    for (uint32_t i = 0; i < p->n_place; i++) {
+        if (j->seen[i] || p->place[i].first + p->place[i].n <= j->n_done)
+            continue;
+        const wd_digest key = wd_local__place_key(j->prompt, &p->place[i]);
+        j->seen[i] = find(e, j->tenant->id, &key);
+        if (j->seen[i]) {
+            j->seen[i]->n_use++;
+            e->stats.n_image++;
+            e->stats.n_image_cached++;
+        } else {
+            missing = true;
+        }
+    }
+    return missing;
+}
+
+/* ---- the tower ---- */
+
+/* Visual places that the tower has to see, as one run of patch rows. */
+typedef struct sight {
+    const wd_local_prompt *p;
+    const uint32_t *place; /* [n] indices */
+    size_t n, n_token, done, total;
+    const wd_watch *watch;
+} sight;
+
+static void tower_progress(void *self, double done)
+{
+    const sight *s = self;
+    s->watch->progress(s->watch->self, WD_STAGE_VISION, s->done + (uint64_t)((double)s->n_token * done),
+                       s->total);
+}
+
+/* Rows first .. first + n - 1 of all places' patches, which follow each other. */
+static void fill_rows(void *self, size_t first, size_t n, float *out)
+{
+    const sight *s = self;
+    for (size_t i = 0; i < s->n && n; i++) {
+        const wd_prompt_place *place = &s->p->text.place[s->place[i]];
+        const wd_visual *v = &visual_of(s->p, place)->v;
+        const size_t rows = wd_visual_group_rows(v);
+        if (first >= rows) {
+            first -= rows;
+            continue;
+        }
+        const size_t take = WD_MIN(n, rows - first);
+        wd_visual_fill(v, rows * place->group + first, take, out);
+        out += take * wd_patch_row_len(&v->format);
+        n -= take;
+        first = 0;
+    }
+}
+
+/* Rows [at, at + n) of what the tower gave, as an entry of their own. */
+static wd_status keep(wd_local *e, wd_local_job *j, uint32_t i, const wd_features *all, size_t at, size_t n,
+                      wd_err *err)
+{
+    wd_local_feature *f = WD_ALLOC(wd_local_feature);
+    if (!f)
+        return WD_FAIL(err, WD_E_NOMEM, "images: no memory");
+    const wd_status st = wd_features_init(&f->f, n, all->n_embd, all->n_deepstack, err);
+    if (st) {
+        wd_free(f);
+        return st;
+    }
+    const size_t row = all->n_embd * sizeof(float);
+    memcpy(f->f.main, all->main + at * all->n_embd, n * row);
+    for (uint32_t k = 0; k < all->n_deepstack; k++)
+        memcpy(f->f.deepstack[k], all->deepstack[k] + at * all->n_embd, n * row);
+    f->tenant = j->tenant->id;
+    f->key = wd_local__place_key(j->prompt, &j->prompt->text.place[i]);
+    f->bytes = sizeof *f + n * row * (1 + all->n_deepstack);
+    f->n_use = 1;
+    make_newest(e, f);
+    e->image_bytes += f->bytes;
+    j->seen[i] = f;
+    e->stats.n_image++;
+    return WD_OK;
+}
+
+static bool held_twice(const wd_local_job *j, const uint32_t *place, size_t n, uint32_t i)
+{
+    const wd_digest key = wd_local__place_key(j->prompt, &j->prompt->text.place[i]);
+    for (size_t k = 0; k < n; k++) {
+        const wd_digest other = wd_local__place_key(j->prompt, &j->prompt->text.place[place[k]]);
+        if (memcmp(&key, &other, sizeof key) == 0)
+            return true;
+    }
+    return false;
+}
+
+void wd_local__see(wd_local *e, wd_local_job *j, const wd_local_job *self)
+{
+    const wd_prompt *p = &j->prompt->text;
+    const bool alone = e->n_job == 1;
+    sight s = { .p = j->prompt, .watch = j->watch, .done = j->n_saw };
+    wd_features all = { 0 };
+    wd_err err = { 0 };
+    const double start = wd_clock_s();
+    wd_status st = WD_OK;
+    uint32_t *place = WD_ALLOC_N(uint32_t, p->n_place), (*grid)[3] = wd_calloc(p->n_place, sizeof *grid);
+    if (!place || !grid) {
+        st = WD_FAIL(&err, WD_E_NOMEM, "images: no memory");
+        goto out;
+    }
+    for (uint32_t i = 0; i < p->n_place; i++) {
+        if (j->seen[i] || p->place[i].first + p->place[i].n <= j->n_done)
+            continue;
+        s.total += p->place[i].n;
+        if ((!alone && s.n && s.n_token + p->place[i].n > CROWD_TOKENS) || held_twice(j, place, s.n, i))
+            continue;
+        const wd_visual *v = &visual_of(j->prompt, &p->place[i])->v;
+        memcpy(grid[s.n], (uint32_t[]){ 1, v->grid[1], v->grid[2] }, sizeof *grid); /* one temporal group */
+        place[s.n++] = i;
+        s.n_token += p->place[i].n;
+    }
+    s.place = place;
+    s.total += s.done;
+    j->n_see = s.total;
+    const wd_see in = { .fill = fill_rows,
+                        .fill_self = &s,
+                        .grid = (const uint32_t(*)[3])grid,
+                        .n_grid = s.n,
+                        .cancel = j->watch->cancel,
+                        .progress = j == self && j->watch->progress ? tower_progress : NULL,
+                        .progress_self = &s };
+    pthread_mutex_unlock(&e->mu);
+    st = wd_model_see(e->o.model, &in, &all, &err);
+    pthread_mutex_lock(&e->mu);
+    for (size_t i = 0, at = 0; !st && i < s.n; at += p->place[place[i++]].n)
+        st = keep(e, j, place[i], &all, at, p->place[place[i]].n, &err);
+    j->n_saw += s.n_token;
+    shrink(e, e->image_max);
+out:
+    j->vision_s += wd_clock_s() - start;
+    wd_features_free(&all);
+    wd_free(place);
+    wd_free(grid);
+    if (st)
+        wd_local__end(e, j, st, &err);
+}
