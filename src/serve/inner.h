@@ -181,6 +181,10 @@ WD_MUST_CHECK wd_status wd_serve__need_tokenizer(const wd_server *s, const char 
 WD_MUST_CHECK wd_status wd_serve__image(wd_req *r, wd_span url, const char *param, uint64_t *pixels,
                                         wd_image *out, wd_fault *f);
 
+/* One text with pictures: a string, or {"text": ..., "image": "data:..."}. */
+WD_MUST_CHECK wd_status wd_serve__item(wd_req *r, const json_t *v, const char *param, uint64_t *pixels,
+                                       wd_item *out, wd_fault *f);
+
 /* Messages of the chat API (openai/messages.c). */
 typedef struct wd_messages {
     const wd_message *message; /* [n] */
@@ -236,6 +240,9 @@ typedef struct wd_pace {
 void wd_pace_token(wd_pace *p);
 /* A generation ended with st (out is valid when WD_OK). */
 void wd_serve__account(wd_req *r, wd_status st, const wd_generated *out, bool first_choice);
+
+/* The same of a request without replies. */
+void wd_serve__account_prompt(wd_req *r, size_t n_token);
 
 /* "prompt_tokens": ..., for "usage". */
 void wd_serve__usage(wd_buf *out, size_t n_prompt, size_t n_cached, size_t n_reply);

@@ -223,6 +223,16 @@ void wd_serve__account(wd_req *r, wd_status st, const wd_generated *out, bool fi
     pthread_mutex_unlock(&r->mu);
 }
 
+void wd_serve__account_prompt(wd_req *r, size_t n_token)
+{
+    wd_metrics_count(r->server->metrics, WD_COUNTER_PROMPT_TOKENS, n_token);
+    wd_metrics_count(r->server->metrics, WD_COUNTER_STOP, 1);
+    wd_metrics_observe(r->server->metrics, WD_HISTOGRAM_WHOLE, (double)(wd_clock_ns() - r->start_ns) * 1e-9);
+    pthread_mutex_lock(&r->mu);
+    r->n_prompt = n_token;
+    pthread_mutex_unlock(&r->mu);
+}
+
 void wd_serve__usage(wd_buf *out, size_t n_prompt, size_t n_cached, size_t n_reply)
 {
     wd_buf_printf(out,

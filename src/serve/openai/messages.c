@@ -83,6 +83,35 @@ wd_status wd_serve__image(wd_req *r, wd_span url, const char *param, uint64_t *p
     return WD_OK;
 }
 
+wd_status wd_serve__item(wd_req *r, const json_t *v, const char *param, uint64_t *pixels, wd_item *out,
+                         wd_fault *f)
+{
+    wd_part *part = WD_NEW_N(r->arena, wd_part, 2);
+    wd_image *im = WD_NEW(r->arena, wd_image);
+    char where[PARAM_MAX];
+    if (!part || !im)
+        return no_memory(f);
+    *out = (wd_item){ .parts = { part, 0 }, .media = { .image = im } };
+    if (json_is_string(v)) {
+        part[out->parts.n_part++] = (wd_part){ WD_PART_TEXT, wd_json_span(v) };
+        return WD_OK;
+    }
+    const json_t *image = json_object_get(v, "image"), *text = json_object_get(v, "text");
+    if ((!image && !text) || (image && !json_is_string(image)) || (text && !json_is_string(text)))
+        return wd_fault_set(f, 400, "invalid_type", param,
+                            "%s: expected a string, or an object with strings \"text\", \"image\" or both",
+                            param);
+    if (image) {
+        snprintf(where, sizeof where, "%s.image", param);
+        WD_TRY(wd_serve__image(r, wd_json_span(image), where, pixels, im, f));
+        out->media.n_image = 1;
+        part[out->parts.n_part++] = (wd_part){ .kind = WD_PART_IMAGE };
+    }
+    if (text)
+        part[out->parts.n_part++] = (wd_part){ WD_PART_TEXT, wd_json_span(text) };
+    return WD_OK;
+}
+
 static wd_status read_image_part(reader *d, const json_t *part, const char *where, wd_part *out)
 {
     char param[PARAM_MAX + 16];

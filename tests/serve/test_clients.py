@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""The clients that people use, against ward serve with bundled and golden models, and against a scripted server.
+
+usage: test_clients.py WARD SCRIPTED_SERVER CHECKPOINTS MODELS   (in the environment of tools/venv)"""
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import unittest
+import urllib.request
+import zlib
+
+import openai
+
+WARD, SCRIPTED, CKPT, MODELS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
+HELLO = [{"role": "user", "content": "Which CRP was the latest?"}]
+LABS = {"type": "function", "function": {
+    "name": "labs", "description": "laboratory results",
+    "parameters": {"type": "object", "properties": {"test": {"type": "string"}}, "required": ["test"]}}}
+CALL = '<tool_call>\n{"name": "labs", "arguments": {"test": "CRP \\"high\\""}}\n</tool_call>'
+
+
+@contextlib.contextmanager
+def ward_serve(model, *options):
+    p = subprocess.Popen([WARD, "serve", "-m", model, "--port", "0", "--json", *options], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, env={**os.environ, "HOME": "/nonexistent"})
+    try:
+        head = b""
+        while not head.endswith(b"}\n"):
+            line = p.stdout.readline()
+            assert line, p.stderr.read()
+            head += line
+        yield f"http://127.0.0.1:{json.loads(head)['port']}"
+    finally:
+        p.terminate()
+        p.stdout.close()
+        log = p.stderr.read()
+        p.stderr.close()
+        assert p.wait(60) == 0, log
+        assert b"CRP" not in log and b"nodule" not in log, log  # nothing that clients said
+
+
+@contextlib.contextmanager
+def scripted(*replies):
+    p = subprocess.Popen([SCRIPTED, *replies], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield f"http://127.0.0.1:{int(p.stdout.readline())}"
+    finally:
+        p.stdin.close()
+        p.stdout.close()
+        assert p.wait(60) == 0
+
+
+def client(url, **kw):
+    return openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0, timeout=120, **kw)
+
+
+def post(url, path, body):
+    rq = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return json.loads(urllib.request.urlopen(rq, timeout=120).read())
+
+
+def ward(*args):
+    r = subprocess.run([WARD, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
+                       env={**os.environ, "HOME": "/nonexistent"})
+    assert r.returncode == 0, r.stderr
+    return json.loads(r.stdout)
+
+
+def png(width, height, value):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + bytes([value, y % 256, 7]) * width for y in range(height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class RealModel(unittest.TestCase):
+    """The bundled text model: what is said over HTTP is what the command line says."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = contextlib.ExitStack()
+        cls.url = cls.stack.enter_context(ward_serve(MODELS / "demo-text"))
+        cls.client = client(cls.url)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stack.close()
+
+    def chat(self, **kw):
+        return self.client.chat.completions.create(model="demo-text", messages=HELLO, temperature=0, max_tokens=24, **kw)
+
+    def test_the_reply_is_that_of_the_command_line_whole_and_streamed(self):
+        want = ward("chat", "-m", MODELS / "demo-text", "-t", 0, "-n", 24, "--json", HELLO[0]["content"])
+        r = self.chat()
+        self.assertEqual(r.choices[0].message.content, want["text"])
+        self.assertEqual(r.choices[0].finish_reason, want["finish_reason"])
+        self.assertEqual(r.usage.prompt_tokens, want["usage"]["prompt_tokens"])
+        self.assertEqual(r.usage.completion_tokens, want["usage"]["completion_tokens"])
+        parts = list(self.chat(stream=True, stream_options={"include_usage": True}))
+        text = "".join(p.choices[0].delta.content or "" for p in parts if p.choices)
+        self.assertEqual(text, want["text"])
+        self.assertGreater(len(parts), 6)
+        self.assertEqual(parts[0].choices[0].delta.role, "assistant")
+        self.assertEqual(parts[-2].choices[0].finish_reason, want["finish_reason"])
+        self.assertEqual(parts[-1].usage.completion_tokens, r.usage.completion_tokens)
+        self.assertGreater(parts[-1].usage.prompt_tokens_details.cached_tokens, 0)
+
+    def test_logprobs_join_to_the_reply_whole_and_streamed(self):
+        r = self.chat(logprobs=True, top_logprobs=3)
+        tokens = r.choices[0].logprobs.content
+        self.assertEqual(b"".join(bytes(t.bytes) for t in tokens).decode(), r.choices[0].message.content)
+        for t in tokens:
+            self.assertEqual(len(t.top_logprobs), 3)
+            self.assertEqual(t.top_logprobs[0].token, t.token)  # greedy
+            self.assertLessEqual(t.logprob, 0)
+        streamed = [t for p in self.chat(logprobs=True, stream=True) for t in
+                    (p.choices[0].logprobs.content if p.choices[0].logprobs else [])]
+        self.assertEqual([t.logprob for t in streamed], [t.logprob for t in tokens])
+
+    def test_a_seed_repeats_and_choices_differ(self):
+        def sampled(seed, n=1):
+            r = self.client.chat.completions.create(model="demo-text", messages=HELLO, temperature=1.5, seed=seed, n=n,
+                                                    max_tokens=16)
+            return [c.message.content for c in sorted(r.choices, key=lambda c: c.index)]
+        three = sampled(5, 3)
+        self.assertEqual(three, sampled(5, 3))
+        self.assertEqual(three[0], sampled(5)[0])
+        self.assertEqual(three[1], sampled(6)[0])
+        self.assertGreater(len(set(three)), 1)
+
+    def test_a_chat_as_tokens_is_continued_alike(self):
+        t = post(self.url, "/tokenize", {"messages": HELLO, "return_token_strs": True})
+        want = self.chat()
+        self.assertEqual(t["count"], want.usage.prompt_tokens)
+        self.assertEqual(len(t["token_strs"]), t["count"])
+        text = post(self.url, "/detokenize", {"tokens": t["tokens"]})["prompt"]
+        self.assertIn(HELLO[0]["content"], text)
+        for prompt in (t["tokens"], text):
+            r = self.client.completions.create(model="demo-text", prompt=prompt, temperature=0, max_tokens=24, echo=True,
+                                               logprobs=2)
+            self.assertEqual(r.choices[0].text, text + want.choices[0].message.content)
+            lp = r.choices[0].logprobs
+            self.assertEqual("".join(lp.tokens), want.choices[0].message.content)
+            self.assertEqual(lp.text_offset[0], len(text.encode()))
+        two = self.client.completions.create(model="demo-text", prompt=["A", "B"], temperature=0, max_tokens=4, stream=True)
+        self.assertEqual({p.choices[0].index for p in two}, {0, 1})
+
+    def test_stop_strings_and_limits(self):
+        text = self.chat().choices[0].message.content
+        r = self.chat(stop=[text[4:8]])
+        self.assertEqual(r.choices[0].message.content, text[:text.index(text[4:8])])
+        self.assertEqual(r.choices[0].finish_reason, "stop")
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.client.chat.completions.create(model="demo-text", messages=[{"role": "user", "content": "x " * 20000}])
+        self.assertEqual(e.exception.code, "context_length_exceeded")
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.chat(presence_penalty=9)
+        self.assertEqual(e.exception.param, "presence_penalty")
+        with self.assertRaises(openai.NotFoundError):
+            self.client.chat.completions.create(model="gpt-4o", messages=HELLO)
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.client.chat.completions.create(model="demo-text", messages=[{"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}])
+        self.assertIn("no images", str(e.exception))
+
+    def test_models_and_embeddings(self):
+        self.assertEqual([m.id for m in self.client.models.list()], ["demo-text"])
+        self.assertEqual(self.client.models.retrieve("demo-text").owned_by, "ward")
+        want = ward("embed", "-m", MODELS / "demo-text", "--json", "a nodule")["embedding"]
+        packed = self.client.embeddings.create(model="demo-text", input=["a nodule", "no fracture"])  # base64 inside
+        plain = self.client.embeddings.create(model="demo-text", input="a nodule", encoding_format="float")
+        self.assertEqual(len(packed.data), 2)
+        for got in packed, plain:
+            for x, y in zip(got.data[0].embedding, want, strict=True):
+                self.assertAlmostEqual(x, y, delta=1e-7)
+        short = self.client.embeddings.create(model="demo-text", input="a nodule", dimensions=16)
+        self.assertEqual(len(short.data[0].embedding), 16)
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.client.embeddings.create(model="demo-text", input=[[1, 2, 3]])
+        self.assertEqual(e.exception.param, "input")
+
+    def test_langchain(self):
+        from langchain_core.messages import HumanMessage
+        from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+        llm = ChatOpenAI(model="demo-text", base_url=self.url + "/v1", api_key="none", temperature=0, max_tokens=24)
+        want = self.chat().choices[0].message.content
+        self.assertEqual(llm.invoke([HumanMessage(HELLO[0]["content"])]).content, want)
+        self.assertEqual("".join(p.content for p in llm.stream(HELLO[0]["content"])), want)
+        e = OpenAIEmbeddings(model="demo-text", base_url=self.url + "/v1", api_key="none", check_embedding_ctx_length=False)
+        self.assertEqual(len(e.embed_query("a nodule")), len(e.embed_documents(["x"])[0]))
+
+
+class GoldenModel(unittest.TestCase):
+    """Random weights with eyes: pictures go in, scores are those of the command line."""
+
+    def test_pictures_and_reranking(self):
+        picture = CKPT.parent / "client.png"
+        picture.write_bytes(png(96, 64, 90))
+        url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+        want = ward("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "--json", "-i", picture, "What is it?")
+        documents = ["Blunted sinus.", "No fracture.", "A nodule of 8 mm in the right upper lobe."]
+        scores = ward("rerank", "-m", CKPT / "vl-dense", "--json", "nodule", *documents)["results"]
+        with ward_serve(CKPT / "vl-dense") as server:
+            r = client(server).chat.completions.create(model="vl-dense", temperature=0, max_tokens=8, messages=[
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}},
+                                             {"type": "text", "text": "What is it?"}]}])
+            self.assertEqual(r.choices[0].message.content, want["text"])
+            self.assertEqual(r.usage.prompt_tokens, want["usage"]["prompt_tokens"])
+            for path in ("/v1/rerank", "/v2/rerank"):
+                got = post(server, path, {"query": "nodule", "documents": documents, "top_n": 2})
+                self.assertEqual([x["index"] for x in got["results"]], [x["index"] for x in scores[:2]])
+                for x, y in zip(got["results"], scores):
+                    self.assertAlmostEqual(x["relevance_score"], y["score"], delta=1e-6)
+                self.assertEqual("document" in got["results"][0], path == "/v1/rerank")
+            mixed = post(server, "/v1/rerank", {"query": {"text": "nodule", "image": url}, "documents": [
+                {"image": url}, {"text": "x"}, "y"]})
+            self.assertEqual(len(mixed["results"]), 3)
+            v = post(server, "/v1/embeddings", {"input": [{"text": "a film", "image": url}, "a film"]})
+            self.assertNotEqual(v["data"][0]["embedding"], v["data"][1]["embedding"])
+
+
+class Tools(unittest.TestCase):
+    """A scripted model: what matters is what clients make of it."""
+
+    def test_a_run_loop(self):
+        with scripted(CALL, "It was 12.") as url:
+            c, messages = client(url), list(HELLO)
+            for _ in range(4):
+                r = c.chat.completions.create(model="scripted", messages=messages, tools=[LABS], tool_choice="auto")
+                m = r.choices[0].message
+                if r.choices[0].finish_reason != "tool_calls":
+                    break
+                messages.append(m)
+                for call in m.tool_calls:
+                    self.assertEqual(json.loads(call.function.arguments), {"test": 'CRP "high"'})
+                    messages.append({"role": "tool", "tool_call_id": call.id, "content": "12 mg/l"})
+            self.assertEqual(m.content, "It was 12.")
+            self.assertEqual([x if isinstance(x, str) else "assistant" for x in
+                              (y["role"] if isinstance(y, dict) else y for y in messages)], ["user", "assistant", "tool"])
+
+    def test_streamed_calls_join_with_reasoning_before_them(self):
+        with scripted("<think>\nLet me look.\n</think>\n\nA moment.\n" + CALL + "\n" + CALL) as url:
+            text, reasoning, calls = "", "", {}
+            for p in client(url).chat.completions.create(model="scripted", messages=HELLO, tools=[LABS], stream=True):
+                d = p.choices[0].delta
+                text += d.content or ""
+                reasoning += getattr(d, "reasoning_content", None) or ""
+                for call in d.tool_calls or []:
+                    c = calls.setdefault(call.index, {"id": call.id, "name": call.function.name, "arguments": ""})
+                    c["arguments"] += call.function.arguments
+            self.assertEqual((text, reasoning), ("A moment.", "Let me look."))
+            self.assertEqual([json.loads(calls[i]["arguments"])["test"] for i in (0, 1)], ['CRP "high"'] * 2)
+            self.assertEqual(len({c["id"] for c in calls.values()}), 2)
+            self.assertEqual(p.choices[0].finish_reason, "tool_calls")
+
+    def test_the_clients_own_stream_helper(self):
+        with scripted(CALL) as url:
+            with client(url).chat.completions.stream(model="scripted", messages=HELLO, tools=[LABS]) as s:
+                kinds = {e.type for e in s}
+                r = s.get_final_completion()
+            self.assertIn("tool_calls.function.arguments.done", kinds)
+            self.assertEqual(r.choices[0].message.tool_calls[0].function.name, "labs")
+
+    def test_langchain_binds_tools(self):
+        from langchain_openai import ChatOpenAI
+        with scripted(CALL) as url:
+            llm = ChatOpenAI(model="scripted", base_url=url + "/v1", api_key="none").bind_tools([LABS])
+            whole = llm.invoke("x")
+            self.assertEqual(whole.tool_calls[0]["args"], {"test": 'CRP "high"'})
+            joined = None
+            for part in llm.stream("x"):
+                joined = part if joined is None else joined + part
+            self.assertEqual(joined.tool_calls[0]["args"], {"test": 'CRP "high"'})
+
+    def test_one_call_where_parallel_ones_are_refused(self):
+        with scripted(CALL + CALL) as url:
+            c = client(url)
+            r = c.chat.completions.create(model="scripted", messages=HELLO, tools=[LABS], parallel_tool_calls=False)
+            self.assertEqual(len(r.choices[0].message.tool_calls), 1)
+            r = c.chat.completions.create(model="scripted", messages=HELLO, tools=[LABS], tool_choice="none")
+            self.assertIsNotNone(r.choices[0].message)
+
+    def test_many_at_once(self):
+        import concurrent.futures
+        with scripted("word " * 50) as url:
+            c = client(url)
+            ask = lambda i: c.chat.completions.create(model="scripted", messages=HELLO, stream=bool(i % 2))
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                for i, r in enumerate(pool.map(ask, range(64))):
+                    text = "".join(p.choices[0].delta.content or "" for p in r) if i % 2 else r.choices[0].message.content
+                    self.assertEqual(text, "word " * 50)
+
+
+unittest.main(argv=sys.argv[:1], verbosity=1)
