@@ -33,9 +33,12 @@ wd_status wd_fault_of(wd_fault *f, wd_status st, const char *param, const wd_err
         [WD_E_CANCELLED] = { 499, "cancelled" },
         [WD_E_CRASHED] = { 400, "decoder_crashed" },
         [WD_E_INTERNAL] = { 500, "internal" },
+        [WD_E_BUSY] = { 429, "busy" },
+        [WD_E_DEADLINE] = { 504, "deadline" },
     };
     const size_t i = (size_t)st < WD_COUNT(of) ? (size_t)st : 0;
     wd_fault_set(f, of[i].http, of[i].code, param, "%s", err->text[0] ? err->text : "the request failed");
+    f->retry_s = f->http == 429 || f->http == 503 ? 1 : 0;
     return st ? st : WD_E_INTERNAL;
 }
 

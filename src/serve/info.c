@@ -60,10 +60,25 @@ static void metrics(wd_req *r)
 {
     const wd_server *s = r->server;
     const char *path[WD_METRICS_ROUTES];
-    wd_metrics_who who = { s->o.model, s->o.version, s->o.engine->info.name, path, 0 };
+    const wd_engine *e = s->o.engine;
+    wd_engine_stats now;
+    wd_metrics_engine state;
+    wd_metrics_who who = { s->o.model, s->o.version, e->info.name, path, 0, NULL };
     wd_buf b = { 0 };
     for (; who.n_route < wd_serve__n_route && who.n_route < WD_METRICS_ROUTES; who.n_route++)
         path[who.n_route] = wd_serve__routes[who.n_route]->path;
+    if (e->stats) {
+        e->stats(e->self, &now);
+        state = (wd_metrics_engine){ .n_running = now.n_running,
+                                     .n_waiting = now.n_waiting,
+                                     .n_preempted = now.n_preempted,
+                                     .n_image = now.n_image,
+                                     .n_image_cached = now.n_image_cached,
+                                     .kv_share = now.kv_max_bytes
+                                                     ? (double)now.kv_bytes / (double)now.kv_max_bytes
+                                                     : 0 };
+        who.state = &state;
+    }
     wd_metrics_write(s->metrics, &who, &b);
     wd_serve__answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }

@@ -117,9 +117,8 @@ struct wd_server {
     atomic_size_t n_body; /* bytes of all bodies held */
     int64_t created;      /* seconds since 1970 */
     wd_chat_kind kind;
-    bool open;                 /* no tokens are asked for: only loopback names are answered */
-    pthread_mutex_t engine_mu; /* the engine serves one call at a time */
-    sem_t decoders;            /* images decoded at the same time */
+    bool open;      /* no tokens are asked for: only loopback names are answered */
+    sem_t decoders; /* images decoded at the same time */
 };
 
 /* --- reply.c ----------------------------------------------------------------------------------------------- */
@@ -160,14 +159,12 @@ void wd_watch_add(wd_req *r);
 void wd_watch_remove(wd_req *r);
 void wd_watch_cancel_all(struct wd_watcher *w, const char *why);
 
-/* --- the engine, one call at a time ------------------------------------------------------------------------ */
+/* --- the engine -------------------------------------------------------------------------------------------- */
 
-WD_MUST_CHECK wd_status wd_serve__generate(wd_server *s, wd_arena *a, const wd_generate *rq,
-                                           wd_generated *out, wd_err *err);
-WD_MUST_CHECK wd_status wd_serve__embed(wd_server *s, wd_arena *a, const wd_embed *rq, const float **out,
-                                        uint32_t *dim, size_t *n_token, wd_err *err);
-WD_MUST_CHECK wd_status wd_serve__rerank(wd_server *s, wd_arena *a, const wd_rerank_pair *rq, double *score,
-                                         size_t *n_token, wd_err *err);
+static inline wd_terms wd_serve__terms(const wd_req *r)
+{
+    return (wd_terms){ .deadline_ns = r->deadline_ns };
+}
 
 /* --- what routes share (openai/common.c) ------------------------------------------------------------------- */
 

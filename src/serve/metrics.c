@@ -63,8 +63,6 @@ static const struct {
     [WD_COUNTER_PREFIX_QUERIES] = { "vllm:prefix_cache_queries_total", NULL,
                                     "Prompt tokens looked up in the cache." },
     [WD_COUNTER_PREFIX_HITS] = { "vllm:prefix_cache_hits_total", NULL, "Prompt tokens found in the cache." },
-    [WD_COUNTER_PREEMPTIONS] = { "vllm:num_preemptions_total", NULL,
-                                 "Requests that lost their pages and began anew." },
     [WD_COUNTER_STOP] = { "vllm:request_success_total", "finished_reason=\"stop\"",
                           "Replies by how they ended." },
     [WD_COUNTER_LENGTH] = { "vllm:request_success_total", "finished_reason=\"length\"", NULL },
@@ -200,6 +198,31 @@ static void put_histogram(const wd_metrics *m, size_t h, const wd_metrics_who *w
     wd_buf_printf(out, "%" PRIu64 "\n", v->count);
 }
 
+static void put_engine(const wd_metrics_engine *e, const wd_metrics_who *who, wd_buf *out)
+{
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } lines[] = {
+        { "vllm:kv_cache_usage_perc", "gauge", "Share of the memory for keys and values in use, 0 to 1.",
+          e->kv_share },
+        { "vllm:num_preemptions_total", "counter", "Requests that lost their pages and began anew.",
+          (double)e->n_preempted },
+        { "vllm:mm_cache_queries_total", "counter", "Images and frames looked up in the cache.",
+          (double)e->n_image },
+        { "vllm:mm_cache_hits_total", "counter", "Images and frames found there.",
+          (double)e->n_image_cached },
+        { "ward:engine_calls_running", "gauge", "Calls that the engine works on.", (double)e->n_running },
+        { "ward:engine_calls_waiting", "gauge", "Calls that wait in the engine for room.",
+          (double)e->n_waiting },
+    };
+    for (size_t i = 0; i < WD_COUNT(lines); i++) {
+        put_head(out, lines[i].name, lines[i].type, lines[i].help);
+        put_name(out, lines[i].name, "", who, NULL);
+        wd_buf_printf(out, "%.17g\n", lines[i].value);
+    }
+}
+
 static void put_answers(const wd_metrics *m, const wd_metrics_who *who, wd_buf *out)
 {
     put_head(out, "ward:http_requests_total", "counter", "Answers by route and class of status.");
@@ -216,6 +239,8 @@ void wd_metrics_write(wd_metrics *m, const wd_metrics_who *who, wd_buf *out)
     wd_buf_printf(out, "ward_build_info{version=\"%s\",engine=\"", who->version);
     put_label(out, who->engine);
     wd_buf_str(out, "\"} 1\n");
+    if (who->state)
+        put_engine(who->state, who, out);
     pthread_mutex_lock(&m->mu);
     for (size_t i = 0; i < WD_GAUGE_COUNT; i++) {
         put_head(out, gauges[i].name, "gauge", gauges[i].help);

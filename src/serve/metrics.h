@@ -16,8 +16,7 @@ typedef enum wd_counter {
     WD_COUNTER_GENERATION_TOKENS,
     WD_COUNTER_PREFIX_QUERIES, /* prompt tokens looked up in the prefix cache */
     WD_COUNTER_PREFIX_HITS,    /* and found there */
-    WD_COUNTER_PREEMPTIONS,
-    WD_COUNTER_STOP, /* choices that ended by themselves, by length, in tool calls, or not */
+    WD_COUNTER_STOP,           /* choices that ended by themselves, by length, in tool calls, or not */
     WD_COUNTER_LENGTH,
     WD_COUNTER_TOOL_CALLS,
     WD_COUNTER_ABORT,
@@ -51,11 +50,18 @@ void wd_metrics_observe(wd_metrics *m, wd_histogram h, double value);
 /* One more answered request of a route ("/v1/models") with that HTTP status. */
 void wd_metrics_answer(wd_metrics *m, size_t route, int http);
 
+/* What the engine says of itself. */
+typedef struct wd_metrics_engine {
+    uint64_t n_running, n_waiting, n_preempted, n_image, n_image_cached;
+    double kv_share; /* of its memory for keys and values, 0 .. 1 */
+} wd_metrics_engine;
+
 /* What tells this process apart: labels of every line, and of ward_build_info. */
 typedef struct wd_metrics_who {
     const char *model, *version, *engine;
     const char *const *route; /* [n_route] */
     size_t n_route;
+    const wd_metrics_engine *state; /* NULL: not known */
 } wd_metrics_who;
 
 void wd_metrics_write(wd_metrics *m, const wd_metrics_who *who, wd_buf *out);

@@ -22,37 +22,6 @@
 #define STREAM_BLOCK 16384
 #define GRACE_MS 10000 /* for cancelled requests to end */
 
-/* --- the engine -------------------------------------------------------------------------------------------- */
-
-wd_status wd_serve__generate(wd_server *s, wd_arena *a, const wd_generate *rq, wd_generated *out, wd_err *err)
-{
-    wd_engine *e = s->o.engine;
-    pthread_mutex_lock(&s->engine_mu);
-    const wd_status st = e->generate(e->self, a, rq, out, err);
-    pthread_mutex_unlock(&s->engine_mu);
-    return st;
-}
-
-wd_status wd_serve__embed(wd_server *s, wd_arena *a, const wd_embed *rq, const float **out, uint32_t *dim,
-                          size_t *n_token, wd_err *err)
-{
-    wd_engine *e = s->o.engine;
-    pthread_mutex_lock(&s->engine_mu);
-    const wd_status st = e->embed(e->self, a, rq, out, dim, n_token, err);
-    pthread_mutex_unlock(&s->engine_mu);
-    return st;
-}
-
-wd_status wd_serve__rerank(wd_server *s, wd_arena *a, const wd_rerank_pair *rq, double *score,
-                           size_t *n_token, wd_err *err)
-{
-    wd_engine *e = s->o.engine;
-    pthread_mutex_lock(&s->engine_mu);
-    const wd_status st = e->rerank(e->self, a, rq, score, n_token, err);
-    pthread_mutex_unlock(&s->engine_mu);
-    return st;
-}
-
 /* --- answers ----------------------------------------------------------------------------------------------- */
 
 static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max)
@@ -469,7 +438,6 @@ wd_status wd_serve_start(const wd_serve_opts *o, wd_server **out, wd_err *err)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
     s->o = *o;
     s->created = (int64_t)time(NULL);
-    pthread_mutex_init(&s->engine_mu, NULL);
     sem_init(&s->decoders, 0, 4);
     sigfillset(&all); /* signals are for the caller's thread: those made here inherit the mask */
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -512,6 +480,5 @@ void wd_serve_stop(wd_server *s)
     wd_watcher_destroy(s->watcher);
     wd_metrics_destroy(s->metrics);
     sem_destroy(&s->decoders);
-    pthread_mutex_destroy(&s->engine_mu);
     wd_free(s);
 }

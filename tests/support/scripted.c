@@ -93,7 +93,9 @@ static wd_status rerank(void *self, wd_arena *a, const wd_rerank_pair *rq, doubl
     (void)a;
     if (s->fail)
         return WD_FAIL(err, s->fail, "scripted failure");
+    pthread_mutex_lock(&mu);
     s->n_asked++;
+    pthread_mutex_unlock(&mu);
     *score = s->score(s->ctx, rq);
     *n_token = 10;
     return WD_OK;

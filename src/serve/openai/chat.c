@@ -414,6 +414,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     chat *c = r->state;
     choice *ch = &c->choice[i];
     wd_err err = { 0 };
+    const wd_engine *e = r->server->o.engine;
     wd_generated g;
     wd_arena *a = wd_arena_create((size_t)1 << 31, true);
     if (!a)
@@ -421,10 +422,11 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     wd_generate rq = c->generate;
     rq.sample.seed += i;
     rq.prompt_logprobs &= i == 0;
+    rq.terms = wd_serve__terms(r);
     rq.watch = (wd_watch){
         .cancel = &r->cancel, .event = c->stream ? on_event : NULL, .token = on_token, .self = ch
     };
-    wd_status st = wd_serve__generate(r->server, a, &rq, &g, &err);
+    wd_status st = e->generate(e->self, a, &rq, &g, &err);
     wd_serve__account(r, st, &g, i == 0);
     if (!st) {
         st = end_choice(ch, &g, &err);

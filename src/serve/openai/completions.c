@@ -298,6 +298,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     text_job *j = r->state;
     reply *y = &j->reply[i];
     wd_err err = { 0 };
+    const wd_engine *e = r->server->o.engine;
     wd_generated g;
     wd_arena *a = wd_arena_create((size_t)1 << 31, true);
     if (!a)
@@ -305,6 +306,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     wd_generate rq = j->generate;
     rq.prompt = y->prompt->ids.v;
     rq.n_prompt = y->prompt->ids.n;
+    rq.terms = wd_serve__terms(r);
     rq.sample.seed += i % (size_t)j->rq.s.n;
     rq.watch = (wd_watch){
         .cancel = &r->cancel, .event = j->rq.s.stream ? on_event : NULL, .token = on_token, .self = y
@@ -313,7 +315,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     if (j->rq.s.stream && j->rq.echo)
         st = put_chunk(y, y->prompt->text, NULL, &err);
     if (!st)
-        st = wd_serve__generate(r->server, a, &rq, &g, &err);
+        st = e->generate(e->self, a, &rq, &g, &err);
     wd_serve__account(r, st, &g, i == 0);
     if (!st) {
         st = end_reply(y, &g, &err);

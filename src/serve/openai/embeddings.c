@@ -88,14 +88,16 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     embed_job *j = r->state;
     input *in = &j->input[i];
     wd_err err = { 0 };
+    const wd_engine *e = r->server->o.engine;
     in->arena = wd_arena_create((size_t)1 << 31, true);
     if (!in->arena)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
     const wd_embed rq = { .item = in->item,
                           .instruction = j->rq.instruction,
+                          .terms = wd_serve__terms(r),
                           .dim = (uint32_t)j->rq.dimensions,
                           .watch = { .cancel = &r->cancel } };
-    const wd_status st = wd_serve__embed(r->server, in->arena, &rq, &in->v, &in->dim, &in->n_token, &err);
+    const wd_status st = e->embed(e->self, in->arena, &rq, &in->v, &in->dim, &in->n_token, &err);
     if (!st)
         return WD_OK;
     char param[48];

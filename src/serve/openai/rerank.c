@@ -73,14 +73,16 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     rank_job *j = r->state;
     document *d = &j->document[i];
     wd_err err = { 0 };
+    const wd_engine *e = r->server->o.engine;
     wd_arena *a = wd_arena_create((size_t)1 << 31, true);
     if (!a)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
     const wd_rerank_pair rq = { .query = j->query,
                                 .document = d->item,
                                 .instruction = j->rq.instruction,
+                                .terms = wd_serve__terms(r),
                                 .watch = { .cancel = &r->cancel } };
-    const wd_status st = wd_serve__rerank(r->server, a, &rq, &d->score, &d->n_token, &err);
+    const wd_status st = e->rerank(e->self, a, &rq, &d->score, &d->n_token, &err);
     wd_arena_destroy(a);
     if (!st)
         return WD_OK;
