@@ -2,10 +2,15 @@
 #include "engine/local/local.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "engine/local/inner.h"
+
+#define PREFIX_BYTES ((size_t)1 << 30)
+#define IMAGE_BYTES ((size_t)256 << 20)
+#define MAX_SEQS 32
+#define MAX_WAITING 256
+#define MIXED_ROWS 128
 
 static void destroy(void *self)
 {
@@ -73,13 +78,6 @@ static wd_status check_processor(const wd_vision_processor *p, const wd_vision_c
     return WD_OK;
 }
 
-/* A quarter of the machine's memory. */
-static size_t some_memory(void)
-{
-    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (size_t)pages / 4 * (size_t)size : (size_t)1 << 30;
-}
-
 static wd_status open_kv(wd_local *e, wd_err *err)
 {
     const wd_local_opts *o = &e->o;
@@ -98,8 +96,8 @@ static wd_status open_kv(wd_local *e, wd_err *err)
                        o->kv_bytes, 3 * e->page_bytes);
     /* One page is left for the copy of a shared one. */
     e->capacity = e->max_pages > whole ? e->context : (e->max_pages - 2) * e->page_len;
-    e->prefix_max = o->prefix_bytes ? o->prefix_bytes : WD_MIN(whole * e->page_bytes, some_memory());
-    e->image_max = o->image_bytes ? o->image_bytes : (size_t)256 << 20;
+    e->prefix_max = o->prefix_bytes ? o->prefix_bytes : PREFIX_BYTES;
+    e->image_max = o->image_bytes ? o->image_bytes : IMAGE_BYTES;
     return WD_OK;
 }
 
@@ -107,9 +105,9 @@ static wd_status open_step(wd_local *e, wd_err *err)
 {
     const wd_text_config *t = &e->cfg->text;
     const size_t rows = wd_model_max_rows(e->o.model);
-    e->max_seqs = WD_MIN(e->o.max_seqs ? e->o.max_seqs : 32, (uint32_t)rows);
-    e->o.max_waiting = e->o.max_waiting ? e->o.max_waiting : 256;
-    e->o.mixed_rows = e->o.mixed_rows ? e->o.mixed_rows : 128;
+    e->max_seqs = WD_MIN(e->o.max_seqs ? e->o.max_seqs : MAX_SEQS, (uint32_t)rows);
+    e->o.max_waiting = e->o.max_waiting ? e->o.max_waiting : MAX_WAITING;
+    e->o.mixed_rows = e->o.mixed_rows ? e->o.mixed_rows : MIXED_ROWS;
     e->max_out = 2 * e->max_seqs + WD_LOCAL_LOOKUP_SEQS * WD_LOCAL_LOOKUP + WD_LOCAL_EVERY_ROWS;
     e->step_id = WD_ALLOC_N(uint32_t, rows);
     e->out_row = WD_ALLOC_N(uint32_t, e->max_out);

@@ -34,9 +34,8 @@ typedef struct wd_local_opts {
     uint32_t max_waiting; /* calls beyond those that may wait, others are WD_E_BUSY; 0: 256 */
     uint32_t mixed_rows;  /* prompt tokens of a step that others wait for; 0: 128 */
     size_t kv_bytes; /* for keys and values, cached ones included; 0: no limit for those that calls need */
-    size_t
-        prefix_bytes;   /* of them for the prefix cache at most; 0: a whole context, or a quarter of memory */
-    size_t image_bytes; /* for features of images; 0: 256 MiB */
+    size_t prefix_bytes; /* of them cached; 0: 1 GiB, or the latest call if that is more */
+    size_t image_bytes;  /* for features of images; 0: 256 MiB */
 } wd_local_opts;
 
 WD_MUST_CHECK wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err);

@@ -8,7 +8,8 @@
  *   1. A node with children is a whole page.
  *   2. Children of one node differ, and none is the beginning of another.
  *   3. oldest .. newest has every node once, children before their parents: the oldest has none.
- *   4. prefix_bytes is a page for each node, at most prefix_max, pages that running sequences use too included. */
+ *   4. prefix_bytes is a page for each node, pages that running sequences use too included: at most prefix_max, or where
+ *      the options name no limit, the latest sequence if that is more. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -172,7 +173,7 @@ static bool make_room(wd_local *e, const wd_local_node *keep)
         while (node && (node->child || node == keep))
             node = node->newer;
         if (!node)
-            return false;
+            return e->o.prefix_bytes == 0; /* the latest sequence, whole */
         remove_node(e, node);
     }
     return true;

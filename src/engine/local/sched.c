@@ -19,10 +19,11 @@
  * (wd_local__leave).
  *
  * Order. A higher priority first. Within one, the tenant that was served the fewest tokens so far (Y. Sheng et al.,
- * Fairness in Serving Large Language Models, 2024: a tenant that comes back starts from the least served one's count, so
- * that idling saves nothing up). Then who came first. That order admits and shares out prefill; tokens of replies are in
- * every step. When pages run out, the latest of the lowest priority goes back into the queue; what it had computed stays
- * in the prefix cache while there is room, and the rest is computed again, to the same bits. */
+ * Fairness in Serving Large Language Models, 2024). A tenant that comes back starts from the least served one's count less
+ * CREDIT: its question goes ahead of another's flood, and idling saves no more than that up. Then who came first. That
+ * order admits and shares out prefill; tokens of replies are in every step. When pages run out, the latest of the lowest
+ * priority goes back into the queue; what it had computed stays in the prefix cache while there is room, and the rest is
+ * computed again, to the same bits. */
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -32,6 +33,7 @@
 #include "engine/local/inner.h"
 
 #define WAIT_MS 50
+#define CREDIT 4096      /* tokens that a tenant may be behind when it comes back */
 #define WORTH_WAITING 16 /* tokens that another job is computing right now */
 
 /* ---- jobs ---- */
@@ -434,7 +436,7 @@ wd_status wd_local__enter(wd_local *e, wd_local_job *j, wd_err *err)
     pthread_cond_init(&j->wake, &attr);
     pthread_condattr_destroy(&attr);
     if (j->tenant->n_job++ == 0)
-        j->tenant->served = WD_MAX(j->tenant->served, least_served(e, j->tenant));
+        j->tenant->served = WD_MAX(j->tenant->served, least_served(e, j->tenant) - CREDIT);
     wd_local_job **at = &e->job;
     while (*at) {
         j->prev = *at;
