@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/rand.h"
 #include "cli/inputs.h"
 #include "cli/runtime.h"
@@ -15,9 +16,9 @@
 typedef struct options {
     wd_model_args m;
     wd_opt_list image, video, stop, logit_bias;
-    const char *system, *tools, *window;
+    const char *system, *tools, *window, *schema, *regex;
     wd_opt_tri think;
-    bool add_vision_id, json, interactive, ignore_end;
+    bool add_vision_id, json, interactive, ignore_end, json_object;
     int64_t max_tokens, top_k, seed, logprobs, prompt_logprobs, slices;
     double temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
 } options;
@@ -46,6 +47,9 @@ static const wd_opt opts[] = {
     { "seed", 0, WD_OPT_INT, AT(seed), "-1", -1, 0x1p62, "-1: from the system" },
     { "ignore-end", 0, WD_OPT_BOOL, AT(ignore_end), "false", 0, 0, "go on after an end token: for measuring" },
     { "stop", 0, WD_OPT_LIST, AT(stop), NULL, 0, 0, "end before this text" },
+    { "schema", 0, WD_OPT_STR, AT(schema), NULL, 0, 0, "the reply is JSON that satisfies this JSON Schema file" },
+    { "json-object", 0, WD_OPT_BOOL, AT(json_object), "false", 0, 0, "the reply is a JSON object" },
+    { "regex", 0, WD_OPT_STR, AT(regex), NULL, 0, 0, "the reply is text that this regular expression matches" },
     { "logprobs", 0, WD_OPT_INT, AT(logprobs), "-1", -1, WD_SAMPLE_TOP_MAX, "K best of each token (with --json)" },
     { "prompt-logprobs", 0, WD_OPT_INT, AT(prompt_logprobs), "-1", -1, WD_SAMPLE_TOP_MAX, "the same for the prompt" },
     { "interactive", 0, WD_OPT_BOOL, AT(interactive), "false", 0, 0, "a conversation, read from standard input" },
@@ -64,6 +68,7 @@ typedef struct session {
     wd_span *stops;
     wd_logit_bias *bias;
     json_t *tools;
+    wd_constraint *constraint;
     double decode_s; /* pictures and videos opened, before the first question */
 } session;
 
@@ -87,6 +92,26 @@ static wd_status parse_bias(session *s, wd_err *err)
         s->bias[i] = (wd_logit_bias){ (int32_t)id, (float)b };
     }
     return WD_OK;
+}
+
+/* --schema, --json-object, --regex: at most one of them. */
+static wd_status read_constraint(session *s, wd_err *err)
+{
+    const options *o = s->o;
+    if ((o->schema != NULL) + o->json_object + (o->regex != NULL) > 1)
+        return WD_FAIL(err, WD_E_USAGE, "--schema, --json-object and --regex exclude each other");
+    if (o->json_object)
+        return wd_constraint_object(WD_SPACE_BOUNDED, &s->constraint, err);
+    if (o->regex)
+        return wd_constraint_regex(wd_span_str(o->regex), &s->constraint, err);
+    if (!o->schema)
+        return WD_OK;
+    wd_buf text = { 0 };
+    wd_status st = wd_file_read(o->schema, WD_SCHEMA_BYTES_MAX, &text, err);
+    if (!st)
+        st = wd_constraint_schema(wd_buf_view(&text), WD_SPACE_BOUNDED, &s->constraint, err);
+    wd_buf_free(&text);
+    return st;
 }
 
 static wd_status read_tools(session *s, wd_err *err)
@@ -121,6 +146,8 @@ static wd_status fill_request(session *s, wd_err *err)
     p->bias = s->bias;
     p->n_bias = (uint32_t)o->logit_bias.n;
     WD_TRY(read_tools(s, err));
+    WD_TRY(read_constraint(s, err));
+    s->rq.constraint = s->constraint;
     s->stops = WD_NEW_N(s->cli->arena, wd_span, o->stop.n);
     if (!s->stops)
         return no_memory(err);
@@ -269,6 +296,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         st = converse_or_answer(&s, &rest, err);
     wd_show_end(&s.show);
     json_decref(s.tools);
+    wd_constraint_unref(&s.constraint);
     wd_runtime_close(s.rt);
     return st;
 }
@@ -286,6 +314,7 @@ const wd_command wd_cmd_chat = {
         "  ward chat -m Qwen3-4B \"What does a raised CRP mean?\"\n"
         "  ward chat -m Qwen3-VL-2B-Instruct -i film.png \"Describe this film.\"\n"
         "  ward chat -m Qwen3-VL-2B-Instruct -i CT/ --window lung --slices 12 \"Is there a nodule?\"\n"
+        "  ward chat -m Qwen3-8B --no-think --schema findings.json \"List the findings: ...\"\n"
         "  ward chat -m Qwen3-8B --no-think -t 0 --json --logprobs 5 \"Say yes.\" \n",
     .options = { "chat", opts, WD_COUNT(opts) },
     .run = run,

@@ -17,6 +17,7 @@
 #include "text/chat.h"
 #include "text/parse.h"
 #include "text/sample.h"
+#include "text/schema/constraint.h"
 
 /* A video that can be asked for frames: what media/video.h found out, without its types. */
 typedef struct wd_video_source {
@@ -71,6 +72,9 @@ typedef struct wd_generate {
     /* Tokens to be continued in the place of chat and media, NULL: none. The reply is all content then. */
     const uint32_t *prompt; /* [n_prompt] */
     size_t n_prompt;
+    /* What the reply's content must satisfy, NULL: anything. Reasoning before it is free; a reply cut off by max_tokens is
+     * the beginning of one that satisfies it. Tool calls do not come then, and not with ignore_stop_ids. */
+    const wd_constraint *constraint;
     wd_sample_opts sample; /* bf16 is the engine's to say */
     uint32_t max_tokens;   /* of the reply, 0: what is left of the context */
     const wd_span *stop;   /* [n_stop] stop strings */

@@ -420,9 +420,46 @@ static void tokens_in_the_place_of_a_chat_are_continued_alike(void **state)
     rig_close(&r);
 }
 
+/* Any weights: what is written satisfies the schema, for the masks leave nothing else. */
+static void a_constrained_reply_satisfies_its_schema(void **state)
+{
+    (void)state;
+    rig r;
+    ask q;
+    wd_constraint *c = NULL;
+    rig_open(&r, "text-untied", 0);
+    assert_ok(wd_constraint_schema(
+        WD_SPAN_LIT("{\"type\":\"object\",\"properties\":{\"side\":{\"enum\":[\"left\",\"right\"]},"
+                    "\"size\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":99}},"
+                    "\"required\":[\"side\",\"size\"],\"additionalProperties\":false}"),
+        WD_SPACE_NONE, &c, &err));
+    const char *const turns[] = { "Which side?" };
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        wd_generated g;
+        ask_init(&q, NULL, 0, turns, 1);
+        q.rq.constraint = c;
+        q.rq.chat.enable_thinking = WD_OFF;
+        q.rq.ignore_stop_ids = false;
+        q.rq.max_tokens = 200;
+        q.rq.sample.temperature = seed ? 1.5f : 0;
+        q.rq.sample.seed = seed;
+        assert_ok(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err));
+        assert_int_equal(g.finish, WD_FINISH_STOP);
+        if (!wd_constraint_accepts(c, wd_buf_view(&g.reply.content)))
+            fail_msg("%s", (const char *)g.reply.content.p);
+        wd_parsed_free(&g.reply);
+    }
+    wd_generated g;
+    q.rq.ignore_stop_ids = true;
+    assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_USAGE, "end tokens");
+    wd_constraint_unref(&c);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_constrained_reply_satisfies_its_schema),
         cmocka_unit_test(a_following_turn_reuses_the_cache_and_gives_the_same_tokens),
         cmocka_unit_test(another_picture_with_the_same_tokens_is_not_taken_from_the_cache),
         cmocka_unit_test(a_second_picture_after_a_cached_one_is_seen),

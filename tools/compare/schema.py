@@ -236,9 +236,7 @@ def check(t, pipe, schema, values, draw, seed):
     a = pipe.ask({"schema": schema, "docs": docs, "draw": draw, "seed": seed, "max": 300, **({"space": "none"} if seed % 2 else {})})
     try:
         valid = [validator.is_valid(v) for v in values]
-    except RecursionError: # a $ref that leads to itself
-        if "itself" not in a.get("error", ""):
-            t.wrong("endless for the validator, taken", schema, a.get("error"))
+    except RecursionError: # a $ref that leads to itself, perhaps in a place that no value reaches
         return {"error": "$ref in circles"}, []
     if "error" in a:
         return a, valid

@@ -11,6 +11,7 @@ typedef struct generation {
     wd_arena *arena;
     const wd_generate *rq;
     wd_sampler *sampler;
+    wd_constrained *held; /* NULL: no constraint */
     wd_stop *stop;
     wd_parse *parse;
     wd_detok detok;
@@ -98,6 +99,38 @@ static wd_status open_generation(generation *g, wd_err *err)
     return WD_OK;
 }
 
+/* The vocabulary's trie, made by whoever needs it first. */
+static wd_status lexicon_of(wd_local *e, wd_lexicon **out, wd_err *err)
+{
+    wd_lexicon *made, *before = NULL;
+    *out = atomic_load(&e->lexicon);
+    if (*out)
+        return WD_OK;
+    WD_TRY(wd_lexicon_create(e->o.tokenizer, e->cfg->text.n_vocab, &made, err));
+    if (!atomic_compare_exchange_strong(&e->lexicon, &before, made))
+        wd_lexicon_destroy(made);
+    *out = before ? before : made;
+    return WD_OK;
+}
+
+static wd_status open_constraint(generation *g, wd_err *err)
+{
+    const wd_generate *rq = g->rq;
+    if (!rq->constraint)
+        return WD_OK;
+    if (rq->ignore_stop_ids)
+        return WD_FAIL(err, WD_E_USAGE, "a constrained reply ends: end tokens cannot be ignored");
+    wd_constrain_opts o = { .constraint = rq->constraint,
+                            .tokenizer = g->e->o.tokenizer,
+                            .end = g->e->stop,
+                            .n_end = g->e->n_stop,
+                            .thinking = g->prompt->opens_thinking,
+                            .may_think = !rq->prompt && g->e->o.chat_kind == WD_CHAT_QWEN3 &&
+                                         rq->chat.enable_thinking != WD_OFF };
+    WD_TRY(lexicon_of(g->e, &o.lexicon, err));
+    return wd_constrained_create(&o, &g->held, err);
+}
+
 static bool is_end(const generation *g, uint32_t id)
 {
     for (uint32_t i = 0; i < g->e->n_stop && !g->rq->ignore_stop_ids; i++)
@@ -140,8 +173,13 @@ static wd_status draw(generation *g, size_t *n_right, wd_err *err)
     wd_sampled s;
     *n_right = 0;
     for (size_t row = first;; row++) {
-        WD_TRY(wd_sampler_next(g->sampler, j->row + row * n_vocab, NULL, g->rq->logprobs,
+        const uint64_t *mask = NULL;
+        if (g->held)
+            WD_TRY(wd_constrained_mask(g->held, &mask, err));
+        WD_TRY(wd_sampler_next(g->sampler, j->row + row * n_vocab, mask, g->rq->logprobs,
                                g->rq->logprobs ? g->rq->n_top : 0, &s, err));
+        if (g->held)
+            WD_TRY(wd_constrained_advance(g->held, s.id, err));
         if (g->rq->logprobs)
             WD_TRY(keep_logprob(g, &s, &g->logprob[g->n], err));
         g->id[g->n++] = s.id;
@@ -231,6 +269,7 @@ static void close_generation(generation *g)
 {
     wd_local__leave(g->e, &g->job, 0);
     wd_free(g->job.own);
+    wd_constrained_destroy(g->held);
     wd_sampler_destroy(g->sampler);
     wd_stop_destroy(g->stop);
     wd_parse_destroy(g->parse);
@@ -264,6 +303,8 @@ wd_status wd_local__generate(void *self, wd_arena *a, const wd_generate *rq, wd_
     r.timings.preprocess_s = wd_clock_s() - start;
     if (!st)
         st = open_generation(&g, err);
+    if (!st)
+        st = open_constraint(&g, err);
     if (!st)
         st = prefill(&g, err);
     start = wd_clock_s();

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/digest.h"
+#include "engine/local/constrain.h"
 #include "engine/local/local.h"
 #include "model/heads.h"
 #include "text/prompt.h"
@@ -143,8 +144,9 @@ struct wd_local {
     const wd_model_config *cfg;
     uint32_t context;
     uint32_t stop[WD_MAX_STOP_IDS + 2], n_stop;
-    bool bf16;         /* greedy as the reference in bf16: wd_sample_opts.bf16 */
-    wd_rerank *rerank; /* NULL: no reranker */
+    bool bf16;                     /* greedy as the reference in bf16: wd_sample_opts.bf16 */
+    wd_rerank *rerank;             /* NULL: no reranker */
+    _Atomic(wd_lexicon *) lexicon; /* made on first use, by anybody */
     size_t page_len, page_bytes, max_pages, capacity; /* capacity: tokens of one sequence at most */
     uint32_t max_seqs, max_out;
 

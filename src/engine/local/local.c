@@ -21,6 +21,7 @@ static void destroy(void *self)
     wd_local__forget_prefixes(e);
     wd_local__forget_features(e);
     wd_rerank_destroy(e->rerank);
+    wd_lexicon_destroy(atomic_load(&e->lexicon));
     wd_kv_pool_destroy(e->pool);
     wd_features_free(&e->step_feature);
     wd_free(e->step_id);
