@@ -182,59 +182,6 @@ static bool make_quotes(wd_lexicon *l)
     return true;
 }
 
-wd_status wd_lexicon_create_list(const wd_span *token, uint32_t n_vocab, wd_lexicon **out, wd_err *err)
-{
-    wd_lexicon *l = WD_ALLOC(wd_lexicon);
-    *out = NULL;
-    bool good = l != NULL && pthread_mutex_init(&l->mu, NULL) == 0;
-    if (!good) {
-        wd_free(l);
-        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
-    }
-    l->n_vocab = n_vocab;
-    l->n_word = (n_vocab + 63) / 64;
-    l->bytes = WD_ALLOC_N(wd_span, (size_t)n_vocab + 1);
-    l->order = WD_ALLOC_N(uint32_t, (size_t)n_vocab + 1);
-    good = l->bytes && l->order;
-    for (uint32_t i = 0; good && i < n_vocab; i++)
-        if (token[i].n && token[i].n <= WD_LEX_TOKEN_MAX) {
-            l->bytes[i] = token[i];
-            l->order[l->n_order++] = i;
-        }
-    if (good) {
-        qsort_r(l->order, l->n_order, sizeof *l->order, by_bytes, l->bytes);
-        drop_doubles(l);
-        l->n_node = make_nodes(l, NULL);
-        l->node = WD_ALLOC_N(wd_lex_node, (size_t)l->n_node + 1);
-    }
-    if (good && l->node) {
-        make_nodes(l, l->node);
-        good = find_whole(l);
-        summarise(l);
-    }
-    if (!good || !l->node || !make_quotes(l)) {
-        wd_lexicon_destroy(l);
-        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
-    }
-    *out = l;
-    return WD_OK;
-}
-
-wd_status wd_lexicon_create(const wd_tokenizer *tok, uint32_t n_vocab, wd_lexicon **out, wd_err *err)
-{
-    const uint32_t n = WD_MIN(n_vocab, wd_tokenizer_n_vocab(tok));
-    wd_span *token = WD_ALLOC_N(wd_span, (size_t)n_vocab + 1);
-    *out = NULL;
-    if (!token)
-        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
-    for (uint32_t i = 0; i < n; i++)
-        if (!wd_tokenizer_is_added(tok, i))
-            token[i] = wd_tokenizer_bytes(tok, i);
-    const wd_status st = wd_lexicon_create_list(token, n_vocab, out, err);
-    wd_free(token);
-    return st;
-}
-
 static void free_mask(wd_lex_mask *m)
 {
     if (!m)
@@ -243,30 +190,6 @@ static void free_mask(wd_lex_mask *m)
     wd_free(m->close);
     wd_free(m->n_before);
     wd_free(m);
-}
-
-void wd_lexicon_destroy(wd_lexicon *l)
-{
-    if (!l)
-        return;
-    for (size_t b = 0; b < WD_LEX_BUCKETS; b++)
-        while (l->bucket[b]) {
-            wd_lex_mask *m = l->bucket[b];
-            l->bucket[b] = m->next;
-            free_mask(m);
-        }
-    pthread_mutex_destroy(&l->mu);
-    wd_free(l->node);
-    wd_free(l->order);
-    wd_free(l->bytes);
-    wd_free(l->quote);
-    wd_free(l->quote_of);
-    wd_free(l);
-}
-
-uint32_t wd_lexicon_n_vocab(const wd_lexicon *l)
-{
-    return l->n_vocab;
 }
 
 /* --- the tokens of a string's state ------------------------------------------------------------------------------------ */
@@ -278,6 +201,7 @@ typedef struct walk {
     const wd_str_shape *shape;
     wd_thread at[WD_LEX_TOKEN_MAX + 1]; /* by depth */
     uint64_t *bit;
+    uint8_t *length;   /* [n_vocab] characters of each token that stays; NULL: not asked for */
     uint8_t *n_before; /* [n_quote] 1 + characters before a quote that closes; 0: it does not */
     uint32_t loop_q[LOOPS], loop_bins[LOOPS];
     uint8_t bin[256];
@@ -365,7 +289,7 @@ static void walk_all(walk *w)
             i = v->skip;
             continue;
         }
-        if (v->whole && v->skip - i >= FILL_MIN && t->phase == WD_PH_TEXT &&
+        if (!w->length && v->whole && v->skip - i >= FILL_MIN && t->phase == WD_PH_TEXT &&
             t->n + v->chars <= w->shape->max && (v->bins & ~loops(w, t->q)) == 0) {
             const uint32_t end = rank_after(l, v);
             for (uint32_t k = v->rank; k < end; k++)
@@ -373,13 +297,16 @@ static void walk_all(walk *w)
             i = v->skip;
             continue;
         }
-        if (v->token != WD_TOKEN_NONE)
+        if (v->token != WD_TOKEN_NONE) {
             put_token(w, v->token);
+            if (w->length)
+                w->length[v->token] = (uint8_t)(t->n + (t->phase != WD_PH_TEXT));
+        }
         i++;
     }
 }
 
-static wd_lex_mask *find_mask(wd_lexicon *l, const wd_thread *t, uint32_t left)
+static wd_lex_mask *find_mask(wd_lexicon *l, const wd_thread *t, uint32_t left, uint8_t *length)
 {
     static const wd_str_shape any = { .max = UINT32_MAX };
     const wd_str_shape *s = t->shape ? t->shape : &any;
@@ -395,6 +322,7 @@ static wd_lex_mask *find_mask(wd_lexicon *l, const wd_thread *t, uint32_t left)
         w->shape = &shape;
         w->bit = m->bit;
         w->n_before = n_before;
+        w->length = length;
         memset(w->loop_q, 0xFF, sizeof w->loop_q);
         for (uint32_t b = 0; b < 256; b++)
             w->bin[b] = bin_of((uint8_t)b);
@@ -421,6 +349,148 @@ static wd_lex_mask *find_mask(wd_lexicon *l, const wd_thread *t, uint32_t left)
     }
     m->bytes = sizeof *m + (size_t)l->n_word * 8 + (size_t)m->n_close * 5;
     return m;
+}
+
+/* What is left of plain strings' tokens when at most `left` characters may come. */
+static wd_lex_mask *limit_plain(const wd_lexicon *l, const wd_lex_plain *p, uint32_t left)
+{
+    const uint32_t k = WD_MIN(left, 255), n = p->n_upto[255], keep = p->n_upto[k];
+    wd_lex_mask *m = WD_ALLOC(wd_lex_mask);
+    if (!m)
+        return NULL;
+    m->bit = WD_ALLOC_N(uint64_t, (size_t)l->n_word + 1);
+    m->close = WD_ALLOC_N(uint32_t, (size_t)p->all->n_close + 1);
+    m->n_before = WD_ALLOC_N(uint8_t, (size_t)p->all->n_close + 1);
+    if (!m->bit || !m->close || !m->n_before) {
+        free_mask(m);
+        return NULL;
+    }
+    if (keep > n / 2) {
+        memcpy(m->bit, p->all->bit, l->n_word * sizeof *m->bit);
+        for (uint32_t i = keep; i < n; i++)
+            m->bit[p->token[i] / 64] &= ~((uint64_t)1 << p->token[i] % 64);
+    } else {
+        for (uint32_t i = 0; i < keep; i++)
+            m->bit[p->token[i] / 64] |= (uint64_t)1 << p->token[i] % 64;
+    }
+    for (uint32_t i = 0; i < p->all->n_close; i++)
+        if (p->all->n_before[i] <= left) {
+            m->close[m->n_close] = p->all->close[i];
+            m->n_before[m->n_close++] = p->all->n_before[i];
+        }
+    m->bytes = sizeof *m + (size_t)l->n_word * 8 + (size_t)p->all->n_close * 5;
+    return m;
+}
+
+/* For both places of a plain string: its tokens, sorted by their characters. */
+static bool make_plain(wd_lexicon *l)
+{
+    uint8_t *length = WD_ALLOC_N(uint8_t, (size_t)l->n_vocab + 1);
+    bool good = length != NULL;
+    for (size_t p = 0; good && p < 2; p++) {
+        wd_lex_plain *to = &l->plain[p];
+        const wd_thread t = { .where = WD_AT_STRING, .phase = p ? WD_PH_TEXT : WD_PH_QUOTE };
+        memset(length, 0, l->n_vocab);
+        to->all = find_mask(l, &t, UINT32_MAX - 1, length);
+        to->token = WD_ALLOC_N(uint32_t, (size_t)l->n_order + 1);
+        good = to->all && to->token;
+        uint32_t at[256] = { 0 };
+        for (uint32_t i = 0; good && i < l->n_order; i++)
+            if (to->all->bit[l->order[i] / 64] >> l->order[i] % 64 & 1)
+                to->n_upto[length[l->order[i]]]++;
+        for (uint32_t k = 1; good && k < 256; k++) {
+            at[k] = to->n_upto[k - 1];
+            to->n_upto[k] += to->n_upto[k - 1];
+        }
+        for (uint32_t i = 0; good && i < l->n_order; i++)
+            if (to->all->bit[l->order[i] / 64] >> l->order[i] % 64 & 1)
+                to->token[at[length[l->order[i]]]++] = l->order[i];
+    }
+    wd_free(length);
+    return good;
+}
+
+/* --- a lexicon ---------------------------------------------------------------------------------------------------------- */
+
+wd_status wd_lexicon_create_list(const wd_span *token, uint32_t n_vocab, wd_lexicon **out, wd_err *err)
+{
+    wd_lexicon *l = WD_ALLOC(wd_lexicon);
+    *out = NULL;
+    bool good = l != NULL && pthread_mutex_init(&l->mu, NULL) == 0;
+    if (!good) {
+        wd_free(l);
+        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
+    }
+    l->n_vocab = n_vocab;
+    l->n_word = (n_vocab + 63) / 64;
+    l->bytes = WD_ALLOC_N(wd_span, (size_t)n_vocab + 1);
+    l->order = WD_ALLOC_N(uint32_t, (size_t)n_vocab + 1);
+    good = l->bytes && l->order;
+    for (uint32_t i = 0; good && i < n_vocab; i++)
+        if (token[i].n && token[i].n <= WD_LEX_TOKEN_MAX) {
+            l->bytes[i] = token[i];
+            l->order[l->n_order++] = i;
+        }
+    if (good) {
+        qsort_r(l->order, l->n_order, sizeof *l->order, by_bytes, l->bytes);
+        drop_doubles(l);
+        l->n_node = make_nodes(l, NULL);
+        l->node = WD_ALLOC_N(wd_lex_node, (size_t)l->n_node + 1);
+    }
+    if (good && l->node) {
+        make_nodes(l, l->node);
+        good = find_whole(l);
+        summarise(l);
+    }
+    if (!good || !l->node || !make_quotes(l) || !make_plain(l)) {
+        wd_lexicon_destroy(l);
+        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
+    }
+    *out = l;
+    return WD_OK;
+}
+
+wd_status wd_lexicon_create(const wd_tokenizer *tok, uint32_t n_vocab, wd_lexicon **out, wd_err *err)
+{
+    const uint32_t n = WD_MIN(n_vocab, wd_tokenizer_n_vocab(tok));
+    wd_span *token = WD_ALLOC_N(wd_span, (size_t)n_vocab + 1);
+    *out = NULL;
+    if (!token)
+        return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
+    for (uint32_t i = 0; i < n; i++)
+        if (!wd_tokenizer_is_added(tok, i))
+            token[i] = wd_tokenizer_bytes(tok, i);
+    const wd_status st = wd_lexicon_create_list(token, n_vocab, out, err);
+    wd_free(token);
+    return st;
+}
+
+void wd_lexicon_destroy(wd_lexicon *l)
+{
+    if (!l)
+        return;
+    for (size_t b = 0; b < WD_LEX_BUCKETS; b++)
+        while (l->bucket[b]) {
+            wd_lex_mask *m = l->bucket[b];
+            l->bucket[b] = m->next;
+            free_mask(m);
+        }
+    pthread_mutex_destroy(&l->mu);
+    wd_free(l->node);
+    wd_free(l->order);
+    wd_free(l->bytes);
+    wd_free(l->quote);
+    wd_free(l->quote_of);
+    for (size_t p = 0; p < 2; p++) {
+        free_mask(l->plain[p].all);
+        wd_free(l->plain[p].token);
+    }
+    wd_free(l);
+}
+
+uint32_t wd_lexicon_n_vocab(const wd_lexicon *l)
+{
+    return l->n_vocab;
 }
 
 /* --- the cache --------------------------------------------------------------------------------------------------------- */
@@ -481,7 +551,8 @@ const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, con
     pthread_mutex_unlock(&l->mu);
     if (m)
         return m;
-    wd_lex_mask *made = find_mask(l, t, left);
+    wd_lex_mask *made = plain && t->phase <= WD_PH_TEXT ? limit_plain(l, &l->plain[t->phase], left)
+                                                        : find_mask(l, t, left, NULL);
     if (!made)
         return NULL;
     memcpy(made->key, key, sizeof made->key);

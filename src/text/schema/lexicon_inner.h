@@ -43,6 +43,13 @@ typedef struct wd_lex_mask {
 
 #define WD_LEX_BUCKETS 4096
 
+/* A string of any characters, before its quote or within: what a limit of k characters takes away are the longest tokens. */
+typedef struct wd_lex_plain {
+    wd_lex_mask *all;     /* without a limit */
+    uint32_t *token;      /* [n_upto[255]] those of `all`, fewest characters first */
+    uint32_t n_upto[256]; /* of at most so many characters, one that is only begun counted */
+} wd_lex_plain;
+
 struct wd_lexicon {
     uint32_t n_vocab, n_word, n_node, n_order, n_quote;
     uint8_t max_chars; /* of any token */
@@ -50,7 +57,8 @@ struct wd_lexicon {
     uint32_t *order;   /* [n_order] tokens by bytes */
     wd_span *bytes;    /* [n_vocab] */
     wd_lex_quote *quote;
-    uint32_t *quote_of; /* [n_quote] sorted by token, then place */
+    wd_lex_plain plain[2]; /* WD_PH_QUOTE, WD_PH_TEXT */
+    uint32_t *quote_of;    /* [n_quote] sorted by token, then place */
     pthread_mutex_t mu;
     wd_lex_mask *bucket[WD_LEX_BUCKETS]; /* under mu */
     size_t cache_bytes;                  /* under mu */
