@@ -43,7 +43,7 @@ class Models(unittest.TestCase):
 
     def test_steps_of_a_lesson_have_their_times(self):
         m = measure("lesson", "demo", "1..6")
-        self.assertGreaterEqual(m["step_f1"], 0.3)
+        self.assertGreaterEqual(m["step_f1"], 0.6)
         self.assertLessEqual(m["step_time_err_s_median"], 1)
 
     def test_questions_become_the_right_calls(self):

@@ -6,6 +6,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import alter
+
 KINDS = 3   # the lesson's title, a step, another
 
 
@@ -19,8 +21,8 @@ def labels(call, v):
     return out
 
 
-def draw(calls, v, rng, n):
-    """n pictures of one size with their labels."""
+def draw(calls, v, rng, n, altered=True):
+    """n pictures of one size with their labels: most of them altered (alter.py), or none."""
     drawn = []
     while len(drawn) < n:
         c = calls.draw(rng, 1)[0]
@@ -29,10 +31,11 @@ def draw(calls, v, rng, n):
         drawn += [(p, *t) for p, t in zip(c["pictures"], c["labels"])
                   if not drawn or p.shape == drawn[0][0].shape]
     drawn = drawn[:n]
+    pictures = np.stack([alter.picture(p, rng) if altered and rng.random() < 0.75 else p for p, _, _ in drawn])
     words = np.zeros((n, v.n), np.float32)
     for row, (_, _, ids) in zip(words, drawn):
         row[ids] = 1
-    return (torch.from_numpy(np.stack([p for p, _, _ in drawn])), torch.tensor([k for _, k, _ in drawn]),
+    return (torch.from_numpy(pictures), torch.tensor([k for _, k, _ in drawn]),
             torch.from_numpy(words))
 
 

@@ -6,18 +6,27 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import alter
+
 JOINTS = 13
 UNIT = 32
 
 
-def draw(calls, rng, n):
-    """n pictures of one size, and their joints [n][13][2] in tokens from the corner."""
+def draw(calls, rng, n, altered=True):
+    """n pictures of one size, most of them altered (alter.py) or none, and their joints [n][13][2] in tokens from the
+    corner."""
     drawn = [c for c in calls.draw(rng, 2 * n)]
     drawn = [c for c in drawn if c["pictures"][0].shape == drawn[0]["pictures"][0].shape][:n]
-    pictures = np.stack([c["pictures"][0] for c in drawn])
-    h, w = pictures.shape[1:3]
-    at = np.array([list(json.loads(c["reply"]).values()) for c in drawn], np.float32) / 1000
-    return torch.from_numpy(pictures), torch.from_numpy(at * np.array([w, h], np.float32) / UNIT), (h // UNIT, w // UNIT)
+    h, w = drawn[0]["pictures"][0].shape[:2]
+    pictures, at = [], []
+    for c in drawn:
+        p, points = c["pictures"][0], np.array(list(json.loads(c["reply"]).values()), np.float32) / 1000 * [w, h]
+        if altered and rng.random() < 0.75:
+            p, points = alter.picture(p, rng, points)
+        pictures.append(p)
+        at.append(points)
+    at = torch.from_numpy(np.stack(at).astype(np.float32) / UNIT)
+    return torch.from_numpy(np.stack(pictures)), at, (h // UNIT, w // UNIT)
 
 
 class Reader(nn.Module):

@@ -4,6 +4,7 @@ The prompt of a record is the prompt that the product sends, so what is trained 
 """
 import json
 import subprocess
+import tempfile
 
 import numpy as np
 from PIL import Image
@@ -27,11 +28,21 @@ def read(stream):
         yield r, pictures
 
 
-def run(ward, suite, first, last, *more):
-    """Cases first..last of a suite, made and asked for by the product itself."""
+def run(ward, suite, first, last):
+    """Cases first..last of a suite, made and asked for by the product itself. Suite "phrase": rehab's on the true joints,
+    so that there are no pictures to look at and the faults are all that is asked for."""
     if first < TRAIN_SEED:
         raise ValueError(f"seed {first} is for evaluation")
-    command = [ward, "eval", suite, "--record", "-", "--seeds", f"{first}..{last}", *more]
+    if suite != "phrase":
+        yield from recorded([ward, "eval", suite, "--record", "-", "--seeds", f"{first}..{last}"])
+        return
+    with tempfile.TemporaryDirectory() as cases:
+        subprocess.run([ward, "phantom", "exercise", "--points", "--seeds", f"{first}..{last}", "-o", cases],
+                       stdout=subprocess.DEVNULL, check=True)
+        yield from recorded([ward, "eval", "rehab", "--record", "-", "--cases", cases])
+
+
+def recorded(command):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, bufsize=1 << 22) as p:
         yield from read(p.stdout)
         if p.wait():

@@ -84,13 +84,14 @@ class Calls:
             with open(rows, encoding="utf-8") as f:
                 for k, line in enumerate(f):
                     c, pictures = json.loads(line), []
+                    mine = (c["pictures"] > 0) == self.pictures and k // 2 % self.n == self.rank
                     for _ in range(c["pictures"]):
                         n = int(np.prod(shapes[used]))
-                        pictures.append(data[at:at + n].reshape(shapes[used]))
+                        if mine:
+                            pictures.append(data[at:at + n].reshape(shapes[used]).copy())
                         at, used = at + n, used + 1
-                    c["pictures"] = pictures
-                    if (len(pictures) > 0) == self.pictures and k // 2 % self.n == self.rank:
-                        self.at.append(c)
+                    if mine:
+                        self.at.append({**c, "pictures": pictures})
 
     def draw(self, rng, n):
         return [self.at[k] for k in rng.integers(len(self.at), size=n)]

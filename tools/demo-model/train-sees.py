@@ -61,7 +61,7 @@ def pairs(cases, n_slice, rng, each):
     return out
 
 
-ALSO = {"lesson": ("lesson", 3), "cards": ("lesson", 16), "pose": ("rehab", 12), "phrase": ("rehab", 6)}   # suite, calls of a batch
+ALSO = {"lesson": ("lesson", 4), "cards": ("lesson", 16), "pose": ("rehab", 12), "phrase": ("phrase", 10)}   # suite, calls of a batch
 LABEL = {"en": "Slice {} (lung): ", "zh": "第 {} 层（lung）："}
 
 
@@ -225,18 +225,19 @@ class Trainer:
             if self.prompts.setdefault(language, c["prompt"]) != c["prompt"] or c["reply"] != json.dumps(
                     c["truth"]["report"][language], ensure_ascii=False):
                 raise ValueError(f"seed {c['seed']}: not the prompt or the reply that was expected")
-        others = [(kind, ALSO[kind][1], shards.Calls(a.data, ALSO[kind][0], a.rank, a.processes, kind != "phrase"))
-                  for kind in a.also.split(",") if kind]
+        also = [kind for kind in a.also.split(",") if kind]
+        calls = {s: shards.Calls(a.data, s, a.rank, a.processes, s != "phrase") for s in {ALSO[k][0] for k in also}}
+        others = [(kind, ALSO[kind][1], calls[ALSO[kind][0]]) for kind in also]
         for scale in self.run:
             watch = {}
             self.chest(*reports.draw(rng, a.batch), rng, watch).backward()
             if others and self.run.steps % a.every == 0:
-                kind, n, calls = others[self.run.steps // a.every % len(others)]
-                self.calls(calls.draw(rng, n), watch, kind, rng).backward()
+                kind, n, cases = others[self.run.steps // a.every % len(others)]
+                self.calls(cases.draw(rng, n), watch, kind, rng).backward()
             watch["norm"] = self.opt.step(scale)
             self.run.saw(watch)
             if self.run.steps % 50 == 0:
-                for cases in (reports, *(c for _, _, c in others)):
+                for cases in (reports, *calls.values()):
                     cases.look()
 
 
@@ -249,7 +250,7 @@ def main():
     p.add_argument("--reports", type=int, default=2, help="of these, full reports")
     p.add_argument("--few", type=int, default=2, help="studies of one to three slices from each")
     p.add_argument("--also", default="", help="lesson, cards (a few of a lesson), pose, phrase: comma-separated, one "
-                   "a step in turn")
+                   "a step in turn; a kind may come twice")
     p.add_argument("--every", type=int, default=1, help="steps between batches of the others")
     p.add_argument("--frozen", action="store_true", help="the tower stays as it is; its tokens are computed once")
     p.add_argument("--decided", type=float, default=0.0, help="weight of the replies' entropy")
