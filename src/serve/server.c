@@ -74,7 +74,8 @@ static void add_headers(const wd_req *r, struct MHD_Response *resp)
         MHD_add_response_header(resp, "Connection", "close");
 }
 
-/* Under mu, loop thread: the answer goes to libmicrohttpd, which gives its reference back when it is done with it. */
+/* Loop thread, without mu: what is answered does not change any more, and libmicrohttpd has a lock of its own that it
+ * holds when it calls read_stream. It gives its reference back when it is done with the answer. */
 static enum MHD_Result send_answer(wd_req *r)
 {
     wd_serve__ref(r);
@@ -253,10 +254,7 @@ static enum MHD_Result dispatch(wd_req *r)
         f.retry_s = 1;
         wd_serve__answer_fault(r, &f);
     }
-    pthread_mutex_lock(&r->mu);
-    const enum MHD_Result ok = send_answer(r);
-    pthread_mutex_unlock(&r->mu);
-    return ok;
+    return send_answer(r);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
@@ -276,18 +274,16 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
     }
     if (!r->submitted)
         return dispatch(r);
-    enum MHD_Result ok = MHD_YES;
+    if (r->queued_reply)
+        return MHD_NO;
     pthread_mutex_lock(&r->mu);
-    if (r->queued_reply) {
-        ok = MHD_NO;
-    } else if (r->answered) {
-        ok = send_answer(r);
-    } else {
+    const bool answered = r->answered;
+    if (!answered) {
         r->suspended = true;
         MHD_suspend_connection(r->conn);
     }
     pthread_mutex_unlock(&r->mu);
-    return ok;
+    return answered ? send_answer(r) : MHD_YES;
 }
 
 static void on_completed(void *cls, struct MHD_Connection *c, void **req, enum MHD_RequestTerminationCode how)
