@@ -10,11 +10,13 @@ import pathlib
 import struct
 import subprocess
 import sys
+import typing
 import unittest
 import urllib.request
 import zlib
 
 import openai
+import pydantic
 
 WARD, SCRIPTED, CKPT, MODELS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
 HELLO = [{"role": "user", "content": "Which CRP was the latest?"}]
@@ -184,6 +186,35 @@ class RealModel(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as e:
             self.client.embeddings.create(model="demo-text", input=[[1, 2, 3]])
         self.assertEqual(e.exception.param, "input")
+
+    def test_replies_parse_into_what_was_asked_for(self):
+        class Finding(pydantic.BaseModel):
+            organ: typing.Literal["lung", "heart"]
+            size_mm: int = pydantic.Field(ge=1, le=40)
+            benign: bool
+        for seed in range(4):
+            r = self.client.chat.completions.parse(model="demo-text", messages=HELLO, response_format=Finding,
+                                                   temperature=1, seed=seed, max_tokens=200)
+            self.assertIsInstance(r.choices[0].message.parsed, Finding)
+        with self.client.chat.completions.stream(model="demo-text", messages=HELLO, response_format=Finding, temperature=1,
+                                                 seed=9, max_tokens=200) as s:
+            self.assertIsInstance(s.get_final_completion().choices[0].message.parsed, Finding)
+        r = self.client.chat.completions.create(model="demo-text", messages=HELLO, temperature=1, max_tokens=20,
+                                                extra_body={"structured_outputs": {"choice": ["yes", "no"]}})
+        self.assertIn(r.choices[0].message.content, ("yes", "no"))
+
+    def test_a_demanded_call_satisfies_its_schema(self):
+        tool = {"type": "function", "function": {"name": "labs", "parameters": {"type": "object", "properties": {
+            "test": {"enum": ["CRP", "potassium"]}, "last": {"$ref": "#/$defs/n"}}, "required": ["test", "last"],
+            "additionalProperties": False, "$defs": {"n": {"type": "integer", "minimum": 1, "maximum": 9}}}}}
+        for choice in ("required", {"type": "function", "function": {"name": "labs"}}):
+            r = self.client.chat.completions.create(model="demo-text", messages=HELLO, tools=[LABS | {"function": {
+                "name": "other"}}, tool] if choice != "required" else [tool], tool_choice=choice, temperature=1, seed=3)
+            (call,) = r.choices[0].message.tool_calls
+            got = json.loads(call.function.arguments)
+            self.assertEqual(call.function.name, "labs")
+            self.assertTrue(got["test"] in ("CRP", "potassium") and 1 <= got["last"] <= 9, got)
+            self.assertEqual(r.choices[0].finish_reason, "tool_calls")
 
     def test_langchain(self):
         from langchain_core.messages import HumanMessage

@@ -333,6 +333,83 @@ static void several_choices_are_all_there(void **state)
     rig_stop(&r);
 }
 
+static void replies_are_held_to_what_was_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *asked;
+        bool satisfied; /* by {"n": 3} */
+    } cases[] = {
+        { "\"response_format\":{\"type\":\"json_object\"}", true },
+        { "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{"
+          "\"type\":\"object\","
+          "\"properties\":{\"n\":{\"type\":\"integer\"}}}}}",
+          true },
+        { "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"type\":\"string\"}}}",
+          false },
+        { "\"structured_outputs\":{\"regex\":\"[^a]+3}\"}", true },
+        { "\"structured_outputs\":{\"regex\":\"a\"}", false },
+        { "\"structured_outputs\":{\"choice\":[\"yes\",\"{\\\"n\\\": 3}\"]}", true },
+        { "\"structured_outputs\":{\"json\":{\"required\":[\"m\"]}}", false },
+    };
+    static rig r;
+    rig_init(&r, (const char *const[]){ "{\"n\": 3}" }, 1);
+    rig_start(&r);
+    for (size_t i = 0; i < WD_COUNT(cases); i++) {
+        wd_buf body = { 0 };
+        wd_buf_printf(&body, "{" USER ",%s}", cases[i].asked);
+        answer a = get(&r, CHAT, (char *)body.p);
+        if (a.status != 200 || !r.engine.held || r.engine.satisfied != cases[i].satisfied)
+            fail_msg("%s: %s", cases[i].asked, (char *)a.body.p);
+        answer_free(&a);
+        wd_buf_free(&body);
+    }
+    rig_stop(&r);
+}
+
+/* The second function's parameters refer into their own document. */
+#define TWO_TOOLS                                                                                            \
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"function\",\"function\":{" \
+    "\"name\":"                                                                                              \
+    "\"labs\",\"parameters\":{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/"                \
+    "t\"}},\"$defs\":{\"t\":{\"type\":"                                                                      \
+    "\"string\"}}}}}]"
+
+static void a_call_that_is_demanded_comes_as_one(void **state)
+{
+    (void)state;
+    static const char *const choices[] = { "\"required\"",
+                                           "{\"type\":\"function\",\"function\":{\"name\":\"labs\"}}" };
+    static rig r;
+    rig_init(&r, (const char *const[]){ "{\"name\": \"labs\", \"arguments\": {\"a\": \"x\"}}" }, 1);
+    rig_start(&r);
+    for (size_t i = 0; i < WD_COUNT(choices); i++) {
+        wd_buf body = { 0 }, joined = { 0 };
+        size_t n;
+        wd_buf_printf(&body, "{" USER "," TWO_TOOLS ",\"tool_choice\":%s}", choices[i]);
+        answer a = get(&r, CHAT, (char *)body.p);
+        json_t *v = json_of(&a);
+        assert_true(r.engine.held && r.engine.satisfied);
+        assert_string_equal(text_at(v, "choices.0.message.tool_calls.0.function.name"), "labs");
+        assert_string_equal(text_at(v, "choices.0.message.tool_calls.0.function.arguments"),
+                            "{\"a\": \"x\"}");
+        assert_string_equal(text_at(v, "choices.0.finish_reason"), "tool_calls");
+        assert_true(json_is_null(at(v, "choices.0.message.content")));
+        json_decref(v);
+        answer_free(&a);
+        body.n--;
+        wd_buf_str(&body, ",\"stream\":true}");
+        a = get(&r, CHAT, (char *)body.p);
+        join(&a.body, "choices.0.delta.tool_calls.0.function.arguments", 0, &joined, &n);
+        assert_string_equal((char *)joined.p, "{\"a\": \"x\"}");
+        assert_null(strstr((char *)a.body.p, "\"content\":\"{"));
+        wd_buf_free(&joined);
+        answer_free(&a);
+        wd_buf_free(&body);
+    }
+    rig_stop(&r);
+}
+
 /* --- refusals ---------------------------------------------------------------------------------------------- */
 
 static void what_is_wrong_is_named(void **state)
@@ -388,7 +465,24 @@ static void what_is_wrong_is_named(void **state)
         { "{" USER ",\"tools\":[{\"type\":\"retrieval\"}]}", 400, "tools[0]" },
         { "{" USER ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"\"}}]}", 400, "tools[0]" },
         { "{" USER ",\"tool_choice\":\"maybe\"}", 400, "tool_choice" },
-        { "{" USER ",\"response_format\":{\"type\":\"json_object_or_so\"}}", 400, "response_format" },
+        { "{" USER ",\"response_format\":{\"type\":\"json_object_or_so\"}}", 400, "response_format.type" },
+        { "{" USER ",\"response_format\":{\"type\":\"json_schema\"}}", 400,
+          "response_format.json_schema.schema" },
+        { "{" USER
+          ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"if\":{}}}}}",
+          400, "response_format.json_schema.schema" },
+        { "{" USER
+          ",\"response_format\":{\"type\":\"json_object\"},\"tools\":[{\"type\":\"function\",\"function\":"
+          "{\"name\":\"f\"}}]}",
+          400, "response_format" },
+        { "{" USER ",\"structured_outputs\":{}}", 400, "structured_outputs" },
+        { "{" USER ",\"structured_outputs\":{\"regex\":\"(\"}}", 400, "structured_outputs.regex" },
+        { "{" USER ",\"structured_outputs\":{\"choice\":[\"\"]}}", 400, "structured_outputs.choice" },
+        { "{" USER ",\"tool_choice\":\"required\"}", 400, "tool_choice" },
+        { "{" USER
+          ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"g\"}},\"tools\":[{\"type\":"
+          "\"function\",\"function\":{\"name\":\"f\"}}]}",
+          400, "tool_choice" },
         { "{" USER ",\"chat_template_kwargs\":{\"enable_thinking\":\"no\"}}", 400,
           "chat_template_kwargs.enable_thinking" },
     };
@@ -718,6 +812,8 @@ int main(void)
         cmocka_unit_test(a_whole_reply_is_what_openai_clients_read),
         cmocka_unit_test(a_stream_joins_to_the_same_reply),
         cmocka_unit_test(several_choices_are_all_there),
+        cmocka_unit_test(replies_are_held_to_what_was_asked_for),
+        cmocka_unit_test(a_call_that_is_demanded_comes_as_one),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(paths_methods_hosts_and_origins_are_checked),
         cmocka_unit_test(the_engines_failures_become_statuses),

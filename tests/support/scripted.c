@@ -69,6 +69,8 @@ static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_gen
     note(s, rq);
     const char *text = s->reply[s->n_asked < s->n_reply ? s->n_asked : s->n_reply - 1];
     s->n_asked++;
+    s->held = rq->constraint != NULL;
+    s->satisfied = s->held && wd_constraint_accepts(rq->constraint, wd_span_str(text));
     pthread_mutex_unlock(&mu);
     wd_generated g = { .finish = WD_FINISH_STOP, .n_prompt = 10, .n_cached = 4 };
     telling t = { rq, &g.reply };

@@ -19,6 +19,7 @@ typedef struct scripted {
     /* of the last generate call */
     char prompt[65536]; /* the user's text parts, images as [image] */
     uint32_t n_image;
+    bool held, satisfied; /* there was a constraint; the reply satisfies it */
 } scripted;
 
 void scripted_init(scripted *s, const char *const *reply, size_t n_reply);

@@ -3,11 +3,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "serve/inner.h"
+#include "serve/openai/format.h"
 
 typedef struct chat_rq {
     wd_sampling s;
-    const json_t *messages, *tools, *tool_choice, *response_format, *kwargs;
+    const json_t *messages, *tools, *tool_choice, *response_format, *structured, *kwargs;
     int64_t max_completion_tokens, top_logprobs, prompt_logprobs;
     bool logprobs, parallel_tool_calls;
 } chat_rq;
@@ -22,9 +22,10 @@ static const wd_field fields[] = {
     { "top_logprobs", WD_FIELD_INT, AT(top_logprobs), false, 0, 20, "and of so many alternatives" },
     { "prompt_logprobs", WD_FIELD_INT, AT(prompt_logprobs), false, 0, 20, "the same for the prompt's tokens" },
     { "tools", WD_FIELD_ARR, AT(tools), false, 0, 0, "functions that the model may ask for" },
-    { "tool_choice", WD_FIELD_ANY, AT(tool_choice), false, 0, 0, "none or auto" },
+    { "tool_choice", WD_FIELD_ANY, AT(tool_choice), false, 0, 0, "none, auto, required, or {\"type\": \"function\", \"function\": {\"name\": ...}}" },
     { "parallel_tool_calls", WD_FIELD_BOOL, AT(parallel_tool_calls), false, 0, 0, "false: only the first call is given" },
-    { "response_format", WD_FIELD_OBJ, AT(response_format), false, 0, 0, "{\"type\": \"text\"}" },
+    { "response_format", WD_FIELD_OBJ, AT(response_format), false, 0, 0, "{\"type\": \"text\"}, \"json_object\", or \"json_schema\" with a schema" },
+    { "structured_outputs", WD_FIELD_OBJ, AT(structured), false, 0, 0, "json, regex, choice or json_object, as vLLM has it" },
     { "chat_template_kwargs", WD_FIELD_OBJ, AT(kwargs), false, 0, 0, "enable_thinking, add_vision_id" },
 };
 /* clang-format on */
@@ -49,6 +50,8 @@ struct chat {
     wd_generate generate; /* what all choices share */
     wd_messages messages;
     bool stream, usage;
+    bool must_call; /* the reply is held to be a call */
+    wd_constraint *constraint;
     char id[48];
     long long created;
     choice *choice; /* [n] */
@@ -70,6 +73,7 @@ static void release(void *state)
     }
     wd_buf_wipe(&c->prompt_logprobs);
     wd_buf_free(&c->prompt_logprobs);
+    wd_constraint_unref(&c->constraint);
     pthread_mutex_destroy(&c->mu);
 }
 
@@ -95,27 +99,57 @@ static wd_status check_tools(const json_t *tools, wd_fault *f)
     return WD_OK;
 }
 
+static wd_status read_tool_choice(chat *c, wd_fault *f)
+{
+    const json_t *v = c->rq.tool_choice;
+    const char *how = json_string_value(v), *name = NULL;
+    if (!v || (how && (!strcmp(how, "none") || !strcmp(how, "auto"))))
+        return WD_OK;
+    if (json_is_object(v)) {
+        const char *type = json_string_value(json_object_get(v, "type"));
+        name = json_string_value(json_object_get(json_object_get(v, "function"), "name"));
+        if (!type || strcmp(type, "function") != 0)
+            name = NULL;
+    }
+    if (!name && !(how && !strcmp(how, "required")))
+        return wd_fault_set(f, 400, "invalid_value", "tool_choice",
+                            "tool_choice: expected none, auto, required, or a function by its name");
+    if (!json_array_size(c->rq.tools))
+        return wd_fault_set(f, 400, "invalid_value", "tool_choice", "tool_choice: there are no tools");
+    c->must_call = true;
+    return wd_format_calls(c->rq.tools, name, &c->constraint, f);
+}
+
 static wd_status read_tools(chat *c, wd_fault *f)
 {
     const char *how = json_string_value(c->rq.tool_choice);
-    const bool have = json_array_size(c->rq.tools) > 0;
     if (c->rq.tools)
         WD_TRY(check_tools(c->rq.tools, f));
-    if (c->rq.tool_choice && (!how || (strcmp(how, "none") != 0 && strcmp(how, "auto") != 0)))
-        return wd_fault_set(f, 400, "unsupported", "tool_choice",
-                            "tool_choice: this server takes \"none\" and \"auto\"");
-    if (have && !(how && !strcmp(how, "none")))
+    WD_TRY(read_tool_choice(c, f));
+    if (json_array_size(c->rq.tools) && !(how && !strcmp(how, "none")))
         c->generate.chat.tools = (wd_chat_json){ .value = c->rq.tools };
     return WD_OK;
 }
 
+/* A reply that is held to something else than a call cannot be one. */
 static wd_status read_format(chat *c, wd_fault *f)
 {
-    const char *type = json_string_value(json_object_get(c->rq.response_format, "type"));
-    if (!c->rq.response_format || (type && !strcmp(type, "text")))
+    wd_constraint *held = NULL;
+    WD_TRY(wd_format_read(c->rq.response_format, &held, f));
+    const bool twice = held && c->rq.structured;
+    if (!held)
+        WD_TRY(wd_format_read_structured(c->r, c->rq.structured, &held, f));
+    if (!held)
         return WD_OK;
-    return wd_fault_set(f, 400, "unsupported", "response_format",
-                        "response_format: this server takes {\"type\": \"text\"} only");
+    const bool calls = c->generate.chat.tools.value != NULL;
+    if (twice || calls) {
+        wd_constraint_unref(&held);
+        return wd_fault_set(f, 400, "unsupported", "response_format",
+                            calls ? "response_format does not go together with tools; set tool_choice to none"
+                                  : "response_format and structured_outputs: one of them");
+    }
+    c->constraint = held;
+    return WD_OK;
 }
 
 static wd_status read_logprobs(chat *c, wd_fault *f)
@@ -153,6 +187,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     WD_TRY(read_logprobs(c, f));
     WD_TRY(read_tools(c, f));
     WD_TRY(read_format(c, f));
+    c->generate.constraint = c->constraint;
     WD_TRY(wd_serve__template_kwargs(c->rq.kwargs, &c->generate.chat, f));
     WD_TRY(wd_serve__messages(r, c->rq.messages, &c->messages, f));
     c->generate.chat.message = c->messages.message;
@@ -323,6 +358,8 @@ static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
 {
     choice *ch = self;
     WD_TRY(put_role(ch, err));
+    if (ch->c->must_call && ev->kind == WD_PARSE_CONTENT)
+        return WD_OK; /* the call goes out when it is complete */
     switch (ev->kind) {
     case WD_PARSE_REASONING:
         return put_text(ch, "reasoning_content", ev->text, err);
@@ -384,9 +421,31 @@ static void put_choice(choice *ch, const wd_generated *g)
 
 /* --- items and the end ------------------------------------------------------------------------------------- */
 
-static wd_status end_choice(choice *ch, const wd_generated *g, wd_err *err)
+/* A reply that was held to be a call becomes one. What was cut off stays text. */
+static wd_status take_call(choice *ch, wd_generated *g, wd_err *err)
+{
+    wd_err cut_off = { 0 };
+    const wd_status st = wd_format_take_call(&g->reply, &cut_off);
+    if (st == WD_E_INVALID || st == WD_E_LIMIT)
+        return ch->c->stream ? put_text(ch, "content", wd_buf_view(&g->reply.content), err) : WD_OK;
+    if (st) {
+        *err = cut_off;
+        return st;
+    }
+    if (g->finish == WD_FINISH_STOP)
+        g->finish = WD_FINISH_TOOL_CALLS;
+    const wd_parsed_call *call = &g->reply.call[0];
+    const wd_parse_event ev = { WD_PARSE_TOOL_CALL, wd_span_str(call->args), wd_span_str(call->name), 0 };
+    return ch->c->stream ? put_call(ch, &ev, err) : WD_OK;
+}
+
+static wd_status end_choice(choice *ch, wd_generated *g, wd_err *err)
 {
     chat *c = ch->c;
+    if (c->stream)
+        WD_TRY(put_role(ch, err)); /* an empty reply */
+    if (c->must_call)
+        WD_TRY(take_call(ch, g, err));
     pthread_mutex_lock(&c->mu);
     c->n_prompt = g->n_prompt;
     if (ch->index == 0)
@@ -399,7 +458,6 @@ static wd_status end_choice(choice *ch, const wd_generated *g, wd_err *err)
             put_prompt_logprobs(c, g, &c->prompt_logprobs);
         return wd_buf_check(&ch->json, "reply", err);
     }
-    WD_TRY(put_role(ch, err)); /* an empty reply */
     chunk_begin(ch);
     return chunk_end(ch, wd_finish_name(g->finish), err);
 }
