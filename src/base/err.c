@@ -25,6 +25,8 @@ static const struct {
     [WD_E_CRASHED] = { "decoder_crashed", 3 },
     [WD_E_BUSY] = { "busy", 1 },
     [WD_E_DEADLINE] = { "deadline", 1 },
+    [WD_E_AUTH] = { "unauthenticated", 1 },
+    [WD_E_DENIED] = { "denied", 1 },
     [WD_E_INTERNAL] = { "internal", 1 },
 };
 

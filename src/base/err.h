@@ -23,6 +23,8 @@ typedef enum wd_status {
     WD_E_CRASHED,     /* the decoder child died on this input                    exit 3 */
     WD_E_BUSY,        /* as much is under way as may be: later it may work       exit 1 */
     WD_E_DEADLINE,    /* the caller's deadline passed                            exit 1 */
+    WD_E_AUTH,        /* no credentials, or none that count                      exit 1 */
+    WD_E_DENIED,      /* known, but the role, scope or reach is not enough       exit 1 */
     WD_E_INTERNAL     /* a state that should not exist                           exit 1 */
 } wd_status;
 

@@ -145,7 +145,7 @@ static void sync_dir(const char *path)
     }
 }
 
-wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, wd_err *err)
+static wd_status write_file(const char *path, const wd_span *parts, size_t n, mode_t mode, wd_err *err)
 {
     char tmp[4096];
     if (snprintf(tmp, sizeof tmp, "%s.XXXXXX", path) >= (int)sizeof tmp)
@@ -154,7 +154,7 @@ wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, 
     if (fd < 0)
         return fail_errno(err, path, "create a file beside it", errno);
     wd_status st = write_parts(fd, path, parts, n, err);
-    if (!st && fchmod(fd, 0644) < 0)
+    if (!st && fchmod(fd, mode) < 0)
         st = fail_errno(err, path, "set the mode", errno);
     if (close(fd) < 0 && !st)
         st = fail_errno(err, path, "close", errno);
@@ -167,9 +167,19 @@ wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, 
     return st;
 }
 
+wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, wd_err *err)
+{
+    return write_file(path, parts, n, 0644, err);
+}
+
 wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err)
 {
-    return wd_file_write_parts(path, &bytes, 1, err);
+    return write_file(path, &bytes, 1, 0644, err);
+}
+
+wd_status wd_file_write_secret(const char *path, wd_span bytes, wd_err *err)
+{
+    return write_file(path, &bytes, 1, 0600, err);
 }
 
 bool wd_file_exists(const char *path)
