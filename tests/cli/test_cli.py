@@ -50,7 +50,7 @@ class Contract(unittest.TestCase):
     def test_every_command_has_help_with_examples(self):
         overview = ward("help")
         self.assertEqual(overview.returncode, 0)
-        for name in "chat report find lesson assist embed rerank tokenize inspect bench demo phantom version".split():
+        for name in "chat report find lesson assist embed rerank tokenize inspect bench demo phantom version user key tenant audit".split():
             self.assertIn(name.encode(), overview.stdout)
             page = ward("help", name)
             self.assertEqual(page.returncode, 0, name)
