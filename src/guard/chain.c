@@ -110,8 +110,8 @@ wd_status wd_anchors_newest(const char *path, const wd_public_key *key, wd_ancho
     *out = (wd_anchor){ 0 };
     if (!wd_file_exists(path))
         return WD_OK;
-    WD_TRY(wd_file_read(path, WD_ANCHORS_BYTES_MAX, &b, err));
-    size_t end = b.n;
+    const wd_status st = wd_file_read(path, WD_ANCHORS_BYTES_MAX, &b, err);
+    size_t end = b.n;              /* 0 when it could not be read */
     while (end > 0 && !out->seq) { /* from the last line back: the newest is nearly always the last */
         size_t from = end;
         while (from > 0 && b.p[from - 1] != '\n')
@@ -123,5 +123,5 @@ wd_status wd_anchors_newest(const char *path, const wd_public_key *key, wd_ancho
         end = from ? from - 1 : 0;
     }
     wd_buf_free(&b);
-    return WD_OK;
+    return st;
 }
