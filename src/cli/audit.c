@@ -250,8 +250,8 @@ static json_t *policy_json(void)
         json_t *roles = json_object();
         wd_buf scope = { 0 };
         wd_scopes_write((uint32_t)r->scope, &scope);
-        for (unsigned k = 0; k < WD_N_ROLE && roles; k++)
-            json_object_set_new(roles, wd_role_name((wd_role)k),
+        for (unsigned k = 0; k < WD_N_ACCOUNT_ROLE && roles; k++)
+            json_object_set_new(roles, wd_account_role_name((wd_account_role)k),
                                 json_string(r->open ? "anyone" : reach[r->reach[k]]));
         wd_json_append(&list, json_pack("{s:s, s:s?, s:s?, s:s, s:s, s:o}", "action", r->action, "method",
                                         r->method, "path", r->path, "scope", scope.n ? (char *)scope.p : "",
@@ -295,7 +295,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     if (way == 1)
         return policy(&o, err);
     WD_TRY(wd_trust_open(cli, o.data, false, &g, err));
-    wd_trust_me(WD_ROLE_AUDITOR, &me);
+    wd_trust_me(WD_ACCOUNT_AUDITOR, &me);
     const wd_status st = way == 2   ? list(g, &me, &o, err)
                          : way == 3 ? export(g, &me, &o, err)
                          : way == 4 ? checkpoint(g, &me, err)

@@ -50,14 +50,14 @@ static wd_status add(wd_guard *g, const wd_identity *me, const options *o, const
     wd_key_new k = { .label = label,
                      .user = o->user,
                      .tenant = o->tenant ? o->tenant : "main",
-                     .role = WD_N_ROLE,
+                     .role = WD_N_ACCOUNT_ROLE,
                      .per_min = (uint32_t)o->rate };
     char token[WD_TOKEN_MAX], id[WD_NAME_MAX + 1];
 
     if (!o->user == !o->role || (o->user && o->tenant))
         return WD_FAIL(err, WD_E_USAGE,
                        "a key belongs to an account (--user) or has a role (--role, --tenant) of its own");
-    if (o->role && !wd_role_parse(o->role, &k.role))
+    if (o->role && !wd_account_role_parse(o->role, &k.role))
         return WD_FAIL(
             err, WD_E_USAGE,
             "--role: \"%s\", expected admin, clinician, reviewer, analyst, nurse, auditor or service",
@@ -104,7 +104,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     if (rest.n != (is_list ? 1u : 2u) || (!is_list && !is_add && strcmp(what, "revoke") != 0))
         return WD_FAIL(err, WD_E_USAGE, "ward key takes list, add LABEL or revoke ID");
     WD_TRY(wd_trust_open(cli, o.data, is_add, &g, err));
-    wd_trust_me(WD_ROLE_ADMIN, &me);
+    wd_trust_me(WD_ACCOUNT_ADMIN, &me);
     const wd_status st = is_list  ? list(g, &me, &o, err)
                          : is_add ? add(g, &me, &o, rest.v[1], err)
                                   : revoke_key(g, &me, &o, rest.v[1], err);

@@ -59,7 +59,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         return WD_FAIL(err, WD_E_USAGE,
                        "ward tenant takes list, or one of add, set, enable, disable and a name");
     WD_TRY(wd_trust_open(cli, o.data, !is_list && way == 0, &g, err));
-    wd_trust_me(WD_ROLE_ADMIN, &me);
+    wd_trust_me(WD_ACCOUNT_ADMIN, &me);
     const wd_status st = is_list ? list(g, &me, &o, err) : change(g, &me, &o, rest.v[0], rest.v[1], err);
     wd_guard_close(g);
     return st;

@@ -40,7 +40,7 @@ wd_status wd_trust_open(wd_cli *cli, const char *given, bool make, wd_guard **ou
     return wd_guard_open(&o, out, err);
 }
 
-void wd_trust_me(wd_role role, wd_identity *out)
+void wd_trust_me(wd_account_role role, wd_identity *out)
 {
     struct passwd pw, *found = NULL;
     char text[4096];

@@ -14,7 +14,7 @@ WD_MUST_CHECK wd_status wd_trust_dir(wd_cli *cli, const char *given, const char 
 /* Opens it beside a server that may be running. make: a directory that is not there is made. */
 WD_MUST_CHECK wd_status wd_trust_open(wd_cli *cli, const char *given, bool make, wd_guard **out, wd_err *err);
 /* "local:NAME" of the user who runs the program. */
-void wd_trust_me(wd_role role, wd_identity *out);
+void wd_trust_me(wd_account_role role, wd_identity *out);
 
 /* One line: from the terminal, twice and unseen, or else from standard input. In *out, which the caller wipes. */
 WD_MUST_CHECK wd_status wd_trust_password(wd_buf *out, wd_err *err);

@@ -20,11 +20,11 @@ static const wd_opt opts[] = {
     { "json", 0, WD_OPT_BOOL, offsetof(options, json), "false", 0, 0, "machine-readable output" },
 };
 
-static wd_status role_of(const char *text, wd_role *out, wd_err *err)
+static wd_status role_of(const char *text, wd_account_role *out, wd_err *err)
 {
     if (!text)
         return WD_FAIL(err, WD_E_USAGE, "a role is needed: --role ROLE");
-    if (!wd_role_parse(text, out))
+    if (!wd_account_role_parse(text, out))
         return WD_FAIL(
             err, WD_E_USAGE,
             "--role: \"%s\", expected admin, clinician, reviewer, analyst, nurse, auditor or service", text);
@@ -33,7 +33,7 @@ static wd_status role_of(const char *text, wd_role *out, wd_err *err)
 
 static wd_status add(wd_guard *g, const wd_identity *me, const options *o, const char *name, wd_err *err)
 {
-    wd_role role;
+    wd_account_role role;
     wd_buf password = { 0 };
     wd_status st = WD_OK;
 
@@ -118,7 +118,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     WD_TRY(wd_cli_options(cli, &wd_cmd_user, argc, argv, &o, &rest, err));
     WD_TRY(check(&rest, err));
     WD_TRY(wd_trust_open(cli, o.data, !strcmp(rest.v[0], "add"), &g, err));
-    wd_trust_me(WD_ROLE_ADMIN, &me);
+    wd_trust_me(WD_ACCOUNT_ADMIN, &me);
     wd_status st = rest.n == 1 ? list(g, &me, &o, err) : change(g, &me, &o, rest.v[0], rest.v[1], err);
     if (!st && rest.n == 2 && o.json)
         st = wd_cli_print_json(json_pack("{s:s, s:s}", "user", rest.v[1], "done", rest.v[0]), err);

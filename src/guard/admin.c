@@ -8,7 +8,7 @@
 
 #define OBJECT_MAX (WD_NAME_MAX + 16)
 
-void wd_identity_local(const char *name, wd_role role, wd_identity *out)
+void wd_identity_local(const char *name, wd_account_role role, wd_identity *out)
 {
     *out = (wd_identity){ .role = role, .scopes = WD_SCOPE_ALL, .weight = 100, .local = true };
     snprintf(out->subject, sizeof out->subject, "local:%s", wd_guard__name_ok(name) ? name : "unknown");
@@ -22,7 +22,7 @@ wd_status wd_guard__permit(const wd_identity *by, const char *action, const char
     const wd_reach reach = rule ? wd_policy_reach(rule, by->role, by->scopes) : WD_REACH_NO;
 
     if (reach == WD_REACH_NO)
-        return WD_FAIL(err, WD_E_DENIED, "the role %s may not do %s", wd_role_name(by->role), action);
+        return WD_FAIL(err, WD_E_DENIED, "the role %s may not do %s", wd_account_role_name(by->role), action);
     if (by->local || reach == WD_REACH_ALL || (tenant && !strcmp(tenant, by->tenant)))
         return WD_OK;
     return tenant ? WD_FAIL(err, WD_E_NOT_FOUND, "no such %s", what)
@@ -232,7 +232,7 @@ wd_status wd_admin_tenant_list(wd_guard *g, const wd_identity *by, json_t **out,
 /* ---- accounts ---- */
 
 static wd_status user_add_in(wd_guard *g, wd_tx *tx, const wd_identity *by, const char *tenant,
-                             const char *name, wd_role role, const char *hash, wd_err *err)
+                             const char *name, wd_account_role role, const char *hash, wd_err *err)
 {
     char object[OBJECT_MAX];
 
@@ -240,15 +240,15 @@ static wd_status user_add_in(wd_guard *g, wd_tx *tx, const wd_identity *by, cons
     WD_TRY(wd_store_run(tx, err,
                         "INSERT OR IGNORE INTO account(name, tenant, role, password, active, failures,"
                         " locked_until_us, created_us) VALUES(?, ?, ?, ?, 1, 0, 0, ?)",
-                        "ssssi", name, tenant, wd_role_name(role), hash, wd_guard__now(g)));
+                        "ssssi", name, tenant, wd_account_role_name(role), hash, wd_guard__now(g)));
     if (wd_store_changed(tx) == 0)
         return WD_FAIL(err, WD_E_INVALID, "there is an account %s already", name);
     snprintf(object, sizeof object, "user:%s", name);
-    return wd_guard__note(g, tx, by, "user.add", object, wd_role_name(role), err);
+    return wd_guard__note(g, tx, by, "user.add", object, wd_account_role_name(role), err);
 }
 
 wd_status wd_admin_user_add(wd_guard *g, const wd_identity *by, const char *tenant, const char *name,
-                            wd_role role, wd_span password, wd_err *err)
+                            wd_account_role role, wd_span password, wd_err *err)
 {
     char hash[WD_PASSWORD_TEXT];
     wd_tx *tx;
@@ -258,7 +258,7 @@ wd_status wd_admin_user_add(wd_guard *g, const wd_identity *by, const char *tena
         return bad_id("an account", err);
     if (!wd_guard__id_ok(tenant))
         return bad_id("a tenant", err);
-    if ((unsigned)role >= WD_N_ROLE)
+    if ((unsigned)role >= WD_N_ACCOUNT_ROLE)
         return WD_FAIL(err, WD_E_INVALID, "an account needs a role");
     if (password.n)
         WD_TRY(wd_guard__hash_password(g, password, hash, err));
@@ -271,7 +271,7 @@ static wd_status apply_user(wd_guard *g, wd_tx *tx, const char *name, const wd_u
 {
     if (set->set_role)
         WD_TRY(wd_store_run(tx, err, "UPDATE account SET role = ? WHERE name = ?", "ss",
-                            wd_role_name(set->role), name));
+                            wd_account_role_name(set->role), name));
     if (set->set_password)
         WD_TRY(wd_store_run(tx, err, "UPDATE account SET password = ? WHERE name = ?", "ss", hash, name));
     if (set->active != WD_KEEP)
@@ -294,7 +294,7 @@ static wd_status user_change_in(wd_guard *g, wd_tx *tx, const wd_identity *by, c
 {
     char tenant[WD_NAME_MAX + 1], object[OBJECT_MAX];
     bool there;
-    const char *what = set->set_role       ? wd_role_name(set->role)
+    const char *what = set->set_role       ? wd_account_role_name(set->role)
                        : set->set_password ? "password"
                        : set->active == 0  ? "disable"
                        : set->active == 1  ? "enable"
@@ -319,7 +319,7 @@ wd_status wd_admin_user_change(wd_guard *g, const wd_identity *by, const char *n
     WD_TRY(wd_guard__permit(by, "user.change", by->tenant, "account", err));
     if (!wd_guard__id_ok(name))
         return bad_id("an account", err);
-    if (set->set_role && (unsigned)set->role >= WD_N_ROLE)
+    if (set->set_role && (unsigned)set->role >= WD_N_ACCOUNT_ROLE)
         return WD_FAIL(err, WD_E_INVALID, "an account needs a role");
     if (set->set_password && set->password.n)
         WD_TRY(wd_guard__hash_password(g, set->password, hash, err));
@@ -377,7 +377,7 @@ static wd_status key_add_in(wd_guard *g, wd_tx *tx, const wd_identity *by, const
     } else {
         WD_TRY(need_tenant(tx, k->tenant, err));
         snprintf(tenant, sizeof tenant, "%s", k->tenant);
-        row->role = wd_role_name(k->role);
+        row->role = wd_account_role_name(k->role);
     }
     WD_TRY(wd_guard__permit(by, "key.add", tenant, k->user ? "account" : "tenant", err));
     row->tenant = tenant;
@@ -393,7 +393,7 @@ static wd_status check_key(const wd_key_new *k, wd_err *err)
                        WD_NAME_MAX);
     if (k->user ? !wd_guard__id_ok(k->user) : !k->tenant || !wd_guard__id_ok(k->tenant))
         return bad_id(k->user ? "an account" : "a tenant", err);
-    if (!k->user && (unsigned)k->role >= WD_N_ROLE)
+    if (!k->user && (unsigned)k->role >= WD_N_ACCOUNT_ROLE)
         return WD_FAIL(err, WD_E_INVALID, "a key without an account needs a role");
     if (k->scopes == 0 || k->scopes > WD_SCOPE_ALL)
         return WD_FAIL(err, WD_E_INVALID, "a key needs a scope");

@@ -16,7 +16,7 @@
 #include "guard/guard.h"
 
 /* Somebody at the machine: subject "local:NAME". */
-void wd_identity_local(const char *name, wd_role role, wd_identity *out);
+void wd_identity_local(const char *name, wd_account_role role, wd_identity *out);
 
 #define WD_KEEP (-1) /* a number that is not to change */
 
@@ -37,14 +37,15 @@ WD_MUST_CHECK wd_status wd_admin_tenant_list(wd_guard *g, const wd_identity *by,
 
 typedef struct wd_user_change {
     bool set_role, set_password, unlock;
-    wd_role role;
+    wd_account_role role;
     wd_span password; /* 12 to 1024 bytes, one line of UTF-8; empty: no log-in by password any more */
     int64_t active;   /* 0, 1 or WD_KEEP */
 } wd_user_change;
 
 /* password: empty for an account that has keys only. */
 WD_MUST_CHECK wd_status wd_admin_user_add(wd_guard *g, const wd_identity *by, const char *tenant,
-                                          const char *name, wd_role role, wd_span password, wd_err *err);
+                                          const char *name, wd_account_role role, wd_span password,
+                                          wd_err *err);
 /* A new password, a shut account or another role ends the account's sessions; its keys follow the role. */
 WD_MUST_CHECK wd_status wd_admin_user_change(wd_guard *g, const wd_identity *by, const char *name,
                                              const wd_user_change *set, wd_err *err);
@@ -55,7 +56,7 @@ typedef struct wd_key_new {
     const char *label;  /* a name: what it is for */
     const char *user;   /* whose it is: tenant and role are the account's; or NULL, and then */
     const char *tenant; /* ... both are the key's own */
-    wd_role role;
+    wd_account_role role;
     uint32_t scopes;   /* at least one bit */
     uint32_t per_min;  /* requests a minute, 0: no limit of its own */
     int64_t expires_s; /* from now, 0: never */

@@ -49,7 +49,7 @@ static wd_status write_body(const wd_record *r, int64_t seq, const wd_digest *pr
     put_text(b, "visit", r->visit);
     put_text(b, "subject", r->who && *r->who->subject ? r->who->subject : "-");
     if (r->who && *r->who->tenant) {
-        put_text(b, "role", wd_role_name(r->who->role));
+        put_text(b, "role", wd_account_role_name(r->who->role));
         put_text(b, "tenant", r->who->tenant);
         put_text(b, "key", r->who->key);
     }

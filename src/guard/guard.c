@@ -251,8 +251,8 @@ static wd_status close_one(wd_guard *g, wd_tx *tx, const char *visit, wd_span bo
     snprintf(who.subject, sizeof who.subject, "%s", text_of(o, "subject"));
     snprintf(who.tenant, sizeof who.tenant, "%s", text_of(o, "tenant"));
     snprintf(who.key, sizeof who.key, "%s", text_of(o, "key"));
-    if (!wd_role_parse(text_of(o, "role"), &who.role))
-        who.role = WD_N_ROLE;
+    if (!wd_account_role_parse(text_of(o, "role"), &who.role))
+        who.role = WD_N_ACCOUNT_ROLE;
     const wd_record end = { .event = "end",
                             .visit = visit,
                             .who = &who,

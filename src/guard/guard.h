@@ -75,7 +75,7 @@ void wd_guard_close(wd_guard *g);
 /* ---- who ---- */
 
 typedef struct wd_identity {
-    wd_role role;
+    wd_account_role role;
     uint32_t scopes;               /* wd_scope bits */
     char subject[WD_NAME_MAX + 8]; /* "user:alice", "key:k-3f9a01bc", "local:root"; "-" before a log-in */
     char tenant[WD_NAME_MAX + 1];

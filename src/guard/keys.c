@@ -51,7 +51,7 @@ static wd_status read_bearer(const wd_guard *g, wd_rows *r, wd_bearer *b, wd_err
         copy_name(b->who.subject, sizeof b->who.subject, "user:", wd_rows_text(r, 8));
     else
         copy_name(b->who.subject, sizeof b->who.subject, "key:", b->who.key);
-    if (!wd_role_parse(wd_rows_text(r, has_account ? 9 : 2), &b->who.role))
+    if (!wd_account_role_parse(wd_rows_text(r, has_account ? 9 : 2), &b->who.role))
         return WD_FAIL(err, WD_E_CORRUPT, "%s: key %s has no role that this program knows",
                        wd_store_path(g->store), b->who.key);
     if (revoked)

@@ -27,7 +27,7 @@ typedef struct account {
     bool there, active, tenant_active;
     int64_t id, locked_until_us;
     char name[WD_NAME_MAX + 1], tenant[WD_NAME_MAX + 1], password[WD_PASSWORD_TEXT];
-    wd_role role;
+    wd_account_role role;
     uint32_t weight;
 } account;
 
@@ -53,7 +53,7 @@ static wd_status find_account(wd_tx *tx, const char *name, account *a, wd_err *e
         a->id = wd_rows_int(r, 0);
         copy(a->name, sizeof a->name, wd_rows_text(r, 1));
         copy(a->tenant, sizeof a->tenant, wd_rows_text(r, 2));
-        a->there = wd_role_parse(wd_rows_text(r, 3), &a->role);
+        a->there = wd_account_role_parse(wd_rows_text(r, 3), &a->role);
         copy(a->password, sizeof a->password, wd_rows_text(r, 4));
         a->active = wd_rows_int(r, 5) != 0;
         a->locked_until_us = wd_rows_int(r, 6);

@@ -59,8 +59,8 @@ static const wd_rule rules[] = {
 };
 /* clang-format on */
 
-static const char *const role_names[WD_N_ROLE] = { "admin", "clinician", "reviewer", "analyst",
-                                                   "nurse", "auditor",   "service" };
+static const char *const role_names[WD_N_ACCOUNT_ROLE] = { "admin", "clinician", "reviewer", "analyst",
+                                                           "nurse", "auditor",   "service" };
 
 static const struct {
     wd_scope bit;
@@ -127,25 +127,25 @@ const wd_rule *wd_policy_action(const char *action)
     return NULL;
 }
 
-wd_reach wd_policy_reach(const wd_rule *r, wd_role role, uint32_t scopes)
+wd_reach wd_policy_reach(const wd_rule *r, wd_account_role role, uint32_t scopes)
 {
     if (r->open)
         return WD_REACH_ALL;
-    if ((unsigned)role >= WD_N_ROLE || (scopes & (uint32_t)r->scope) != (uint32_t)r->scope)
+    if ((unsigned)role >= WD_N_ACCOUNT_ROLE || (scopes & (uint32_t)r->scope) != (uint32_t)r->scope)
         return WD_REACH_NO;
     return (wd_reach)r->reach[role];
 }
 
-const char *wd_role_name(wd_role role)
+const char *wd_account_role_name(wd_account_role role)
 {
-    return (unsigned)role < WD_N_ROLE ? role_names[role] : "-";
+    return (unsigned)role < WD_N_ACCOUNT_ROLE ? role_names[role] : "-";
 }
 
-bool wd_role_parse(const char *s, wd_role *out)
+bool wd_account_role_parse(const char *s, wd_account_role *out)
 {
-    for (unsigned i = 0; i < WD_N_ROLE; i++) {
+    for (unsigned i = 0; i < WD_N_ACCOUNT_ROLE; i++) {
         if (!strcmp(s, role_names[i])) {
-            *out = (wd_role)i;
+            *out = (wd_account_role)i;
             return true;
         }
     }
@@ -200,10 +200,10 @@ void wd_policy_write(wd_buf *out)
     static const char *const recorded[] = { "no", "once", "twice" };
 
     wd_buf_str(out, "| action | route | scope | recorded |");
-    for (unsigned k = 0; k < WD_N_ROLE; k++)
+    for (unsigned k = 0; k < WD_N_ACCOUNT_ROLE; k++)
         wd_buf_printf(out, " %s |", role_names[k]);
     wd_buf_str(out, "\n|---|---|---|---|");
-    for (unsigned k = 0; k < WD_N_ROLE; k++)
+    for (unsigned k = 0; k < WD_N_ACCOUNT_ROLE; k++)
         wd_buf_str(out, "---|");
     for (size_t i = 0; i < WD_COUNT(rules); i++) {
         const wd_rule *r = &rules[i];
@@ -212,7 +212,7 @@ void wd_policy_write(wd_buf *out)
         if (r->scope)
             wd_scopes_write((uint32_t)r->scope, out);
         wd_buf_printf(out, " | %s |", recorded[r->recorded]);
-        for (unsigned k = 0; k < WD_N_ROLE; k++)
+        for (unsigned k = 0; k < WD_N_ACCOUNT_ROLE; k++)
             wd_buf_printf(out, " %s |", r->open ? "anyone" : reach[r->reach[k]]);
     }
     wd_buf_char(out, '\n');

@@ -9,16 +9,16 @@
 
 #include "base/buf.h"
 
-typedef enum wd_role {
-    WD_ROLE_ADMIN,     /* accounts, keys, tenants; no patients' content */
-    WD_ROLE_CLINICIAN, /* asks the models, reads and deletes own files */
-    WD_ROLE_REVIEWER,  /* a clinician who also releases what others drafted */
-    WD_ROLE_ANALYST,   /* evaluates: models and metrics */
-    WD_ROLE_NURSE,     /* conversations and own files */
-    WD_ROLE_AUDITOR,   /* reads and verifies the audit, nothing else */
-    WD_ROLE_SERVICE,   /* another system of the hospital */
-    WD_N_ROLE
-} wd_role;
+typedef enum wd_account_role {
+    WD_ACCOUNT_ADMIN,     /* accounts, keys, tenants; no patients' content */
+    WD_ACCOUNT_CLINICIAN, /* asks the models, reads and deletes own files */
+    WD_ACCOUNT_REVIEWER,  /* a clinician who also releases what others drafted */
+    WD_ACCOUNT_ANALYST,   /* evaluates: models and metrics */
+    WD_ACCOUNT_NURSE,     /* conversations and own files */
+    WD_ACCOUNT_AUDITOR,   /* reads and verifies the audit, nothing else */
+    WD_ACCOUNT_SERVICE,   /* another system of the hospital */
+    WD_N_ACCOUNT_ROLE
+} wd_account_role;
 
 /* How far an allowed action reaches; each includes the one before. An action on no object needs OWN or more. */
 typedef enum wd_reach {
@@ -52,7 +52,7 @@ typedef struct wd_rule {
     wd_scope scope;     /* 0: any key */
     bool open;          /* no credentials needed; role columns are not looked at */
     wd_recorded recorded;
-    uint8_t reach[WD_N_ROLE]; /* wd_reach */
+    uint8_t reach[WD_N_ACCOUNT_ROLE]; /* wd_reach */
 } wd_rule;
 
 /* All rules; *n their number. */
@@ -68,10 +68,10 @@ WD_MUST_CHECK wd_status wd_policy_find(const char *method, const char *path, con
 const wd_rule *wd_policy_action(const char *action);
 
 /* How far a role with these scopes reaches under the rule. */
-wd_reach wd_policy_reach(const wd_rule *r, wd_role role, uint32_t scopes);
+wd_reach wd_policy_reach(const wd_rule *r, wd_account_role role, uint32_t scopes);
 
-const char *wd_role_name(wd_role role); /* "clinician" */
-WD_MUST_CHECK bool wd_role_parse(const char *s, wd_role *out);
+const char *wd_account_role_name(wd_account_role role); /* "clinician" */
+WD_MUST_CHECK bool wd_account_role_parse(const char *s, wd_account_role *out);
 /* "infer,files", or "all". */
 void wd_scopes_write(uint32_t scopes, wd_buf *out);
 WD_MUST_CHECK wd_status wd_scopes_parse(const char *s, uint32_t *out, wd_err *err);

@@ -163,8 +163,8 @@ static wd_status admit(wd_visit *v, const wd_ask *ask, wd_refusal *no, wd_err *e
         refusal(no, 403, "insufficient_permissions", 0);
         record_refusal(v, scope ? "scope" : "role", 403);
         return scope ? WD_FAIL(err, WD_E_DENIED, "this key's scope does not hold %s", v->rule->action)
-                     : WD_FAIL(err, WD_E_DENIED, "the role %s may not do %s", wd_role_name(v->who.role),
-                               v->rule->action);
+                     : WD_FAIL(err, WD_E_DENIED, "the role %s may not do %s",
+                               wd_account_role_name(v->who.role), v->rule->action);
     }
     return WD_OK;
 }
@@ -188,7 +188,7 @@ wd_status wd_guard_admit(wd_guard *g, const wd_ask *ask, wd_visit **out, wd_refu
     v->g = g;
     v->rule = rule;
     v->who.subject[0] = '-';
-    v->who.role = WD_N_ROLE;
+    v->who.role = WD_N_ACCOUNT_ROLE;
     copy_from(ask->from, v->from);
     randombytes_buf(id, sizeof id);
     sodium_bin2hex(v->id, sizeof v->id, id, sizeof id);

@@ -43,8 +43,8 @@ static void place_make(place *p)
     p->o.pw_mem = crypto_pwhash_MEMLIMIT_MIN;
     p->o.now_us = place_now;
     p->o.clock = p;
-    wd_identity_local("tester", WD_ROLE_ADMIN, &p->admin);
-    wd_identity_local("tester", WD_ROLE_AUDITOR, &p->auditor);
+    wd_identity_local("tester", WD_ACCOUNT_ADMIN, &p->admin);
+    wd_identity_local("tester", WD_ACCOUNT_AUDITOR, &p->auditor);
 }
 
 static void place_open(place *p)
@@ -64,7 +64,7 @@ static void place_end(place *p)
     test_rm_dir(p->dir);
 }
 
-static WD_UNUSED void place_key(place *p, wd_role role, uint32_t scopes, char token[WD_TOKEN_MAX],
+static WD_UNUSED void place_key(place *p, wd_account_role role, uint32_t scopes, char token[WD_TOKEN_MAX],
                                 char id[WD_NAME_MAX + 1])
 {
     const wd_key_new k = { .label = "test", .tenant = "main", .role = role, .scopes = scopes };

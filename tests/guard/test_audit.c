@@ -21,7 +21,7 @@ static void place_with(place *p, int n, char token[WD_TOKEN_MAX])
     place_make(p);
     p->o.checkpoint_every = 8;
     place_open(p);
-    place_key(p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     for (int i = 0; i < n; i++)
         place_visit(p, "POST", "/v1/embeddings", token);
 }
@@ -430,7 +430,7 @@ static void lists_are_filtered_and_recorded(void **state)
     json_t *v;
     wd_identity nurse;
     place_with(&p, 3, token);
-    wd_identity_local("x", WD_ROLE_NURSE, &nurse);
+    wd_identity_local("x", WD_ACCOUNT_NURSE, &nurse);
     assert_fails(wd_audit_list(p.g, &nurse, &(wd_audit_filter){ 0 }, &v, &err), WD_E_DENIED,
                  "the role nurse may not do audit.list");
     assert_fails(
@@ -513,7 +513,7 @@ static void a_full_disk_refuses_requests_and_the_next_one_after_it_works(void **
         p.o.vfs = "test";
         p.o.checkpoint_every = 2;
         place_open(&p);
-        place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+        place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
         test_vfs_state.full = full;
         for (;; nth++) {
             wd_visit *v;
@@ -607,7 +607,7 @@ static void every_failure_of_a_change_leaves_both_it_and_its_record_or_none(void
     for (;; nth++) {
         snprintf(name, sizeof name, "user%llu", (unsigned long long)nth);
         wd_inject_failure(nth);
-        const wd_status st = wd_admin_user_add(p.g, &p.admin, "main", name, WD_ROLE_NURSE, (wd_span){ 0 },
+        const wd_status st = wd_admin_user_add(p.g, &p.admin, "main", name, WD_ACCOUNT_NURSE, (wd_span){ 0 },
                                                NULL);
         (void)st;
         if (wd_inject_failure(0) < nth)
@@ -638,7 +638,7 @@ static void power_loss_at_any_write_leaves_a_chain_that_verifies(void **state)
             p.o.vfs = "test";
             p.o.checkpoint_every = 3;
             place_open(&p);
-            place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+            place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
             test_vfs_state.ops = 0;
             test_vfs_state.lose = lose;
             test_vfs_state.crash_at = at;
@@ -810,7 +810,7 @@ static void nothing_acknowledged_is_lost_when_the_process_is_killed(void **state
     p.o.checkpoint_every = 5;
     p.o.now_us = real_now; /* four threads ask for it */
     place_open(&p);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     place_close(&p);
     wd_rand_init(&rand, 20261121);
     for (long i = 0; i < n; i++)
@@ -849,7 +849,7 @@ static void threads_and_programs_make_one_chain(void **state)
     p.o.now_us = real_now;
     p.o.checkpoint_every = 7;
     place_open(&p);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     wd_guard_opts beside = p.o; /* as the command line beside the server */
     beside.serve = false;
     assert_ok(wd_guard_open(&beside, &second, &err));
@@ -878,7 +878,7 @@ static void a_checkpoint_is_made_when_time_has_passed_and_on_demand(void **state
     json_t *v;
     place_make(&p);
     place_open(&p);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     assert_int_equal(place_verify(&p).n_anchor, 1);
     p.now_us += (int64_t)p.o.checkpoint_s * 1000000;
     place_visit(&p, "GET", "/v1/models", token);

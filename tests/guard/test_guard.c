@@ -33,16 +33,16 @@ static void every_role_is_let_in_where_the_table_says_and_nowhere_else(void **st
 {
     (void)state;
     place p;
-    char token[WD_N_ROLE][WD_TOKEN_MAX], path[128];
+    char token[WD_N_ACCOUNT_ROLE][WD_TOKEN_MAX], path[128];
     place_make(&p);
     place_open(&p);
-    for (unsigned role = 0; role < WD_N_ROLE; role++)
-        place_key(&p, (wd_role)role, WD_SCOPE_ALL, token[role], NULL);
+    for (unsigned role = 0; role < WD_N_ACCOUNT_ROLE; role++)
+        place_key(&p, (wd_account_role)role, WD_SCOPE_ALL, token[role], NULL);
     for (size_t i = 0; i < WD_COUNT(policy_expected); i++) {
         if (!policy_expected[i].path)
             continue;
         real_path(policy_expected[i].path, path);
-        for (unsigned role = 0; role < WD_N_ROLE; role++) {
+        for (unsigned role = 0; role < WD_N_ACCOUNT_ROLE; role++) {
             wd_visit *v;
             wd_refusal no;
             wd_err why = { 0 };
@@ -50,13 +50,13 @@ static void every_role_is_let_in_where_the_table_says_and_nowhere_else(void **st
             const char reach = policy_expected[i].reach[role];
             if (reach == '-') {
                 if (st != WD_E_DENIED || no.http != 403)
-                    fail_msg("%s %s as %s: %s", policy_expected[i].method, path, wd_role_name((wd_role)role),
-                             why.text);
+                    fail_msg("%s %s as %s: %s", policy_expected[i].method, path,
+                             wd_account_role_name((wd_account_role)role), why.text);
                 continue;
             }
             if (st)
-                fail_msg("%s %s as %s: %s", policy_expected[i].method, path, wd_role_name((wd_role)role),
-                         why.text);
+                fail_msg("%s %s as %s: %s", policy_expected[i].method, path,
+                         wd_account_role_name((wd_account_role)role), why.text);
             assert_string_equal(wd_visit_rule(v)->action, policy_expected[i].action);
             if (reach != '*') {
                 /* objects of one's own, of the tenant, of another tenant */
@@ -96,7 +96,7 @@ static void a_request_leaves_two_records_with_who_what_and_digests(void **state)
     wd_digest model, input;
     place_make(&p);
     place_open(&p);
-    place_key(&p, WD_ROLE_CLINICIAN, WD_SCOPE_INFER, token, id);
+    place_key(&p, WD_ACCOUNT_CLINICIAN, WD_SCOPE_INFER, token, id);
     assert_ok(place_ask(&p, "POST", "/v1/chat/completions", token, &v, &no, &err));
     wd_digest_of(WD_SPAN_LIT("weights"), &model);
     wd_guard_digest(p.g, WD_SPAN_LIT("What does Mr Example have?"), &input);
@@ -145,7 +145,7 @@ static void forgetting_to_begin_fails_the_request(void **state)
     wd_refusal no;
     place_make(&p);
     place_open(&p);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     assert_ok(place_ask(&p, "POST", "/v1/embeddings", token, &v, &no, &err));
     assert_fails(wd_visit_end(&v, &done, &err), WD_E_INTERNAL,
                  "embedding.create: ended well without having begun");
@@ -166,7 +166,7 @@ static void what_could_be_content_does_not_get_into_a_record(void **state)
     wd_buf db = { 0 };
     place_make(&p);
     place_open(&p);
-    place_key(&p, WD_ROLE_CLINICIAN, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_CLINICIAN, WD_SCOPE_ALL, token, NULL);
     const wd_ask odd = { "GET", "/v1/files/Secretname", NULL, "Secretname" };
     assert_fails(wd_guard_admit(p.g, &odd, &v, &no, &err), WD_E_AUTH, "a key that counts is needed");
     assert_ok(place_ask(&p, "POST", "/v1/chat/completions", token, &v, &no, &err));
@@ -216,9 +216,11 @@ static void keys_that_do_not_count_get_one_answer_and_a_record_each(void **state
         assert_string_equal(text_at(r, 0, "subject"), "-");
         json_decref(r);
     }
-    const wd_key_new k = {
-        .label = "short", .tenant = "main", .role = WD_ROLE_SERVICE, .scopes = WD_SCOPE_ALL, .expires_s = 60
-    };
+    const wd_key_new k = { .label = "short",
+                           .tenant = "main",
+                           .role = WD_ACCOUNT_SERVICE,
+                           .scopes = WD_SCOPE_ALL,
+                           .expires_s = 60 };
     assert_ok(wd_admin_key_add(p.g, &p.admin, &k, token, id, &err));
     place_visit(&p, "POST", "/v1/embeddings", token);
     p.now_us += 61000000;
@@ -227,7 +229,7 @@ static void keys_that_do_not_count_get_one_answer_and_a_record_each(void **state
     assert_string_equal(text_at(r, 0, "reason"), "expired_key");
     assert_string_equal(text_at(r, 0, "key"), id); /* which key it was is known, and said */
     json_decref(r);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, id);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, id);
     place_visit(&p, "POST", "/v1/embeddings", token);
     assert_ok(wd_admin_key_revoke(p.g, &p.admin, id, &err));
     refused(&p, "/v1/embeddings", token, WD_E_AUTH, "a key that counts");
@@ -235,7 +237,7 @@ static void keys_that_do_not_count_get_one_answer_and_a_record_each(void **state
     assert_string_equal(text_at(r, 0, "reason"), "revoked_key");
     json_decref(r);
     const wd_tenant_change off = { NULL, 0, WD_KEEP, WD_KEEP };
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, id);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, id);
     assert_ok(wd_admin_tenant_change(p.g, &p.admin, "main", &off, &err));
     refused(&p, "/v1/embeddings", token, WD_E_AUTH, "a key that counts");
     place_end(&p);
@@ -254,7 +256,7 @@ static void headers_are_read_as_rfc_6750_says(void **state)
     char token[WD_TOKEN_MAX], header[128];
     place_make(&p);
     place_open(&p);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     for (size_t i = 0; i < WD_COUNT(forms); i++) {
         wd_visit *v;
         wd_refusal no;
@@ -275,11 +277,11 @@ static void a_persons_key_is_what_the_person_is_now(void **state)
     char token[WD_TOKEN_MAX], id[WD_NAME_MAX + 1];
     place_make(&p);
     place_open(&p);
-    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "alice", WD_ROLE_CLINICIAN, (wd_span){ 0 }, &err));
+    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "alice", WD_ACCOUNT_CLINICIAN, (wd_span){ 0 }, &err));
     const wd_key_new k = { .label = "laptop", .user = "alice", .scopes = WD_SCOPE_ALL };
     assert_ok(wd_admin_key_add(p.g, &p.admin, &k, token, id, &err));
     place_visit(&p, "POST", "/v1/completions", token);
-    wd_user_change c = { .set_role = true, .role = WD_ROLE_NURSE, .active = WD_KEEP };
+    wd_user_change c = { .set_role = true, .role = WD_ACCOUNT_NURSE, .active = WD_KEEP };
     assert_ok(wd_admin_user_change(p.g, &p.admin, "alice", &c, &err));
     assert_int_equal(
         refused(&p, "/v1/completions", token, WD_E_DENIED, "the role nurse may not do completion.create")
@@ -306,7 +308,7 @@ static void a_scope_narrows_a_key(void **state)
     char token[WD_TOKEN_MAX];
     place_make(&p);
     place_open(&p);
-    place_key(&p, WD_ROLE_CLINICIAN, WD_SCOPE_MODELS | WD_SCOPE_FILES, token, NULL);
+    place_key(&p, WD_ACCOUNT_CLINICIAN, WD_SCOPE_MODELS | WD_SCOPE_FILES, token, NULL);
     place_visit(&p, "GET", "/v1/models", token);
     assert_int_equal(
         refused(&p, "/v1/chat/completions", token, WD_E_DENIED, "this key's scope does not hold chat.create")
@@ -352,7 +354,7 @@ static void an_address_with_many_bad_keys_waits_and_floods_no_audit(void **state
     wd_refusal no = { 0 };
     place_make(&p);
     place_open(&p);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     for (int i = 0; i < 200; i++)
         if (place_ask(&p, "GET", "/v1/models", "ward_x", &v, &no, NULL) == WD_E_BUSY)
             assert_int_equal(no.http, 429);
@@ -385,7 +387,7 @@ static void rates_of_keys_and_tenants_hold(void **state)
     place_make(&p);
     place_open(&p);
     const wd_key_new k = {
-        .label = "batch", .tenant = "main", .role = WD_ROLE_SERVICE, .scopes = WD_SCOPE_ALL, .per_min = 60
+        .label = "batch", .tenant = "main", .role = WD_ACCOUNT_SERVICE, .scopes = WD_SCOPE_ALL, .per_min = 60
     };
     assert_ok(wd_admin_key_add(p.g, &p.admin, &k, token, id, &err));
     int good = 0;
@@ -406,7 +408,7 @@ static void rates_of_keys_and_tenants_hold(void **state)
     json_decref(r);
     p.now_us += 1100000;
     place_visit(&p, "GET", "/v1/models", token);
-    place_key(&p, WD_ROLE_SERVICE, WD_SCOPE_ALL, token, NULL);
+    place_key(&p, WD_ACCOUNT_SERVICE, WD_SCOPE_ALL, token, NULL);
     assert_ok(
         wd_admin_tenant_change(p.g, &p.admin, "main", &(wd_tenant_change){ NULL, WD_KEEP, 6, 250 }, &err));
     assert_ok(place_ask(&p, "GET", "/v1/models", token, &v, &no, &err));
@@ -470,12 +472,13 @@ static void a_password_gives_a_session_that_ends(void **state)
     wd_refusal no;
     place_make(&p);
     place_open(&p);
-    assert_fails(wd_admin_user_add(p.g, &p.admin, "main", "bob", WD_ROLE_NURSE, WD_SPAN_LIT("short"), &err),
-                 WD_E_INVALID, "the password has 5 bytes, expected 12 to 1024");
     assert_fails(
-        wd_admin_user_add(p.g, &p.admin, "main", "bob", WD_ROLE_NURSE, WD_SPAN_LIT("twelve bytes\n"), &err),
-        WD_E_INVALID, "one line of UTF-8");
-    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "bob", WD_ROLE_NURSE,
+        wd_admin_user_add(p.g, &p.admin, "main", "bob", WD_ACCOUNT_NURSE, WD_SPAN_LIT("short"), &err),
+        WD_E_INVALID, "the password has 5 bytes, expected 12 to 1024");
+    assert_fails(wd_admin_user_add(p.g, &p.admin, "main", "bob", WD_ACCOUNT_NURSE,
+                                   WD_SPAN_LIT("twelve bytes\n"), &err),
+                 WD_E_INVALID, "one line of UTF-8");
+    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "bob", WD_ACCOUNT_NURSE,
                                 WD_SPAN_LIT("correct horse battery"), &err));
     assert_fails(log_in(&p, "bob", "correct horse batterz", token, NULL, &err), WD_E_AUTH,
                  "wrong name or password");
@@ -519,7 +522,7 @@ static void wrong_passwords_lock_an_account_and_names_that_are_none(void **state
     place_make(&p);
     p.o.bad_per_min = 100000;
     place_open(&p);
-    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "carol", WD_ROLE_ADMIN,
+    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "carol", WD_ACCOUNT_ADMIN,
                                 WD_SPAN_LIT("correct horse battery"), &err));
     for (int k = 0; k < 2; k++) {
         const char *name = k ? "nobody" : "carol";
@@ -565,7 +568,7 @@ static void stronger_settings_hash_again_at_the_next_log_in(void **state)
     wd_buf db = { 0 };
     place_make(&p);
     place_open(&p);
-    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "dora", WD_ROLE_NURSE,
+    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "dora", WD_ACCOUNT_NURSE,
                                 WD_SPAN_LIT("correct horse battery"), &err));
     place_close(&p);
     assert_ok(wd_file_read(p.db, 1 << 24, &db, &err));
@@ -592,24 +595,24 @@ static void an_administrator_of_one_tenant_reaches_no_other(void **state)
     (void)state;
     place p;
     wd_identity north = {
-        .role = WD_ROLE_ADMIN, .scopes = WD_SCOPE_ALL, .subject = "user:nadmin", .tenant = "north"
+        .role = WD_ACCOUNT_ADMIN, .scopes = WD_SCOPE_ALL, .subject = "user:nadmin", .tenant = "north"
     };
     char token[WD_TOKEN_MAX], id[WD_NAME_MAX + 1];
     json_t *v;
     place_make(&p);
     place_open(&p);
-    assert_fails(wd_admin_user_add(p.g, &p.admin, "north", "erin", WD_ROLE_NURSE, (wd_span){ 0 }, &err),
+    assert_fails(wd_admin_user_add(p.g, &p.admin, "north", "erin", WD_ACCOUNT_NURSE, (wd_span){ 0 }, &err),
                  WD_E_NOT_FOUND, "no such tenant: north");
     assert_ok(wd_admin_tenant_add(p.g, &p.admin, "north", &WD_TENANT_CHANGE_NONE, &err));
     assert_fails(wd_admin_tenant_add(p.g, &p.admin, "north", &WD_TENANT_CHANGE_NONE, &err), WD_E_INVALID,
                  "there is a tenant north");
-    assert_ok(wd_admin_user_add(p.g, &north, "north", "erin", WD_ROLE_NURSE, (wd_span){ 0 }, &err));
-    assert_fails(wd_admin_user_add(p.g, &p.admin, "main", "erin", WD_ROLE_NURSE, (wd_span){ 0 }, &err),
+    assert_ok(wd_admin_user_add(p.g, &north, "north", "erin", WD_ACCOUNT_NURSE, (wd_span){ 0 }, &err));
+    assert_fails(wd_admin_user_add(p.g, &p.admin, "main", "erin", WD_ACCOUNT_NURSE, (wd_span){ 0 }, &err),
                  WD_E_INVALID, "there is an account erin already");
-    assert_fails(wd_admin_user_add(p.g, &north, "main", "mole", WD_ROLE_ADMIN, (wd_span){ 0 }, &err),
+    assert_fails(wd_admin_user_add(p.g, &north, "main", "mole", WD_ACCOUNT_ADMIN, (wd_span){ 0 }, &err),
                  WD_E_NOT_FOUND, "no such tenant");
-    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "frank", WD_ROLE_NURSE, (wd_span){ 0 }, &err));
-    const wd_user_change up = { .set_role = true, .role = WD_ROLE_ADMIN, .active = WD_KEEP };
+    assert_ok(wd_admin_user_add(p.g, &p.admin, "main", "frank", WD_ACCOUNT_NURSE, (wd_span){ 0 }, &err));
+    const wd_user_change up = { .set_role = true, .role = WD_ACCOUNT_ADMIN, .active = WD_KEEP };
     assert_fails(wd_admin_user_change(p.g, &north, "frank", &up, &err), WD_E_NOT_FOUND, "no such account");
     const wd_key_new for_frank = { .label = "x", .user = "frank", .scopes = 1 };
     assert_fails(wd_admin_key_add(p.g, &north, &for_frank, token, id, &err), WD_E_NOT_FOUND,
@@ -628,10 +631,10 @@ static void an_administrator_of_one_tenant_reaches_no_other(void **state)
     assert_string_equal(text_at(v, 0, "scopes"), "models");
     json_decref(v);
     /* every other role: nothing */
-    for (unsigned role = WD_ROLE_ADMIN + 1; role < WD_N_ROLE; role++) {
+    for (unsigned role = WD_ACCOUNT_ADMIN + 1; role < WD_N_ACCOUNT_ROLE; role++) {
         wd_identity who;
-        wd_identity_local("x", (wd_role)role, &who);
-        assert_fails(wd_admin_user_add(p.g, &who, "main", "mole", WD_ROLE_ADMIN, (wd_span){ 0 }, &err),
+        wd_identity_local("x", (wd_account_role)role, &who);
+        assert_fails(wd_admin_user_add(p.g, &who, "main", "mole", WD_ACCOUNT_ADMIN, (wd_span){ 0 }, &err),
                      WD_E_DENIED, "may not do user.add");
         assert_fails(wd_admin_user_change(p.g, &who, "frank", &up, &err), WD_E_DENIED,
                      "may not do user.change");
@@ -663,7 +666,7 @@ static void names_and_numbers_that_cannot_be_are_refused(void **state)
     place_make(&p);
     place_open(&p);
     for (size_t i = 0; i < WD_COUNT(bad); i++) {
-        assert_fails(wd_admin_user_add(p.g, &p.admin, "main", bad[i], WD_ROLE_NURSE, (wd_span){ 0 }, &err),
+        assert_fails(wd_admin_user_add(p.g, &p.admin, "main", bad[i], WD_ACCOUNT_NURSE, (wd_span){ 0 }, &err),
                      WD_E_INVALID, "the name of an account has 1 to 64");
         assert_fails(wd_admin_tenant_add(p.g, &p.admin, bad[i], &WD_TENANT_CHANGE_NONE, &err), WD_E_INVALID,
                      "the name of a tenant has 1 to 64");
@@ -673,7 +676,7 @@ static void names_and_numbers_that_cannot_be_are_refused(void **state)
         { .label = NULL, .tenant = "main", .scopes = 1 },
         { .label = "x", .tenant = "main", .scopes = 0 },
         { .label = "x", .tenant = "main", .scopes = 64 },
-        { .label = "x", .tenant = "main", .scopes = 1, .role = WD_N_ROLE },
+        { .label = "x", .tenant = "main", .scopes = 1, .role = WD_N_ACCOUNT_ROLE },
         { .label = "x", .scopes = 1 },
         { .label = "x", .tenant = "main", .scopes = 1, .expires_s = -1 },
         { .label = "x", .tenant = "main", .scopes = 1, .per_min = 1000001 },
@@ -711,7 +714,7 @@ static void one_server_has_the_directory_and_the_command_line_beside_it(void **s
     beside.must_exist = true;
     assert_ok(wd_guard_open(&beside, &second, &err));
     const wd_key_new k = {
-        .label = "cli", .tenant = "main", .role = WD_ROLE_SERVICE, .scopes = WD_SCOPE_ALL
+        .label = "cli", .tenant = "main", .role = WD_ACCOUNT_SERVICE, .scopes = WD_SCOPE_ALL
     };
     assert_ok(wd_admin_key_add(second, &p.admin, &k, token, id, &err));
     place_visit(&p, "GET", "/v1/models", token); /* at once, in the other */

@@ -29,10 +29,10 @@ static void every_role_reaches_on_every_action_what_is_written_down(void **state
             assert_string_equal(r->method, policy_expected[i].method);
             assert_string_equal(r->path, policy_expected[i].path);
         }
-        for (unsigned role = 0; role < WD_N_ROLE; role++) {
+        for (unsigned role = 0; role < WD_N_ACCOUNT_ROLE; role++) {
             const wd_reach want = reach_of(policy_expected[i].reach[role]);
-            if (wd_policy_reach(r, (wd_role)role, WD_SCOPE_ALL) != want)
-                fail_msg("%s: %s", r->action, wd_role_name((wd_role)role));
+            if (wd_policy_reach(r, (wd_account_role)role, WD_SCOPE_ALL) != want)
+                fail_msg("%s: %s", r->action, wd_account_role_name((wd_account_role)role));
         }
     }
 }
@@ -47,15 +47,15 @@ static void a_scope_that_is_not_given_takes_the_action_away(void **state)
         if (*policy_expected[i].scope)
             assert_ok(wd_scopes_parse(policy_expected[i].scope, &need, &err));
         assert_int_equal((uint32_t)rules[i].scope, need);
-        for (unsigned role = 0; role < WD_N_ROLE; role++) {
+        for (unsigned role = 0; role < WD_N_ACCOUNT_ROLE; role++) {
             for (uint32_t scopes = 0; scopes <= WD_SCOPE_ALL; scopes++) {
                 const wd_reach want = rules[i].open || (scopes & need) == need
                                           ? reach_of(policy_expected[i].reach[role])
                                           : WD_REACH_NO;
-                assert_int_equal(wd_policy_reach(&rules[i], (wd_role)role, scopes), want);
+                assert_int_equal(wd_policy_reach(&rules[i], (wd_account_role)role, scopes), want);
             }
         }
-        assert_int_equal(wd_policy_reach(&rules[i], WD_N_ROLE, WD_SCOPE_ALL),
+        assert_int_equal(wd_policy_reach(&rules[i], WD_N_ACCOUNT_ROLE, WD_SCOPE_ALL),
                          rules[i].open ? WD_REACH_ALL : WD_REACH_NO);
     }
 }
@@ -72,16 +72,17 @@ static void rows_keep_the_separation_of_duties(void **state)
         if (content)
             assert_true(r->recorded != WD_RECORD_NEVER && !r->open);
         if (content && strcmp(r->action, "file.delete") != 0)
-            assert_int_equal(r->reach[WD_ROLE_ADMIN], WD_REACH_NO);
+            assert_int_equal(r->reach[WD_ACCOUNT_ADMIN], WD_REACH_NO);
         if (content)
-            assert_int_equal(r->reach[WD_ROLE_AUDITOR], WD_REACH_NO);
+            assert_int_equal(r->reach[WD_ACCOUNT_AUDITOR], WD_REACH_NO);
         if (r->scope == WD_SCOPE_ADMIN && strcmp(strchr(r->action, '.'), ".list") != 0)
-            for (unsigned role = WD_ROLE_ADMIN + 1; role < WD_N_ROLE; role++)
+            for (unsigned role = WD_ACCOUNT_ADMIN + 1; role < WD_N_ACCOUNT_ROLE; role++)
                 assert_int_equal(r->reach[role], WD_REACH_NO);
         if (r->scope == WD_SCOPE_AUDIT || r->scope == WD_SCOPE_ADMIN)
             assert_int_equal(r->recorded, WD_RECORD_ONCE);
         if (content) /* what somebody made is nobody else's to read */
-            assert_true(!strstr(r->path ? r->path : "", "{id}") || r->reach[WD_ROLE_SERVICE] == WD_REACH_OWN);
+            assert_true(!strstr(r->path ? r->path : "", "{id}") ||
+                        r->reach[WD_ACCOUNT_SERVICE] == WD_REACH_OWN);
         for (size_t k = 0; k < i; k++) /* one route, one rule */
             assert_true(!r->path || !rules[k].path || strcmp(r->path, rules[k].path) != 0 ||
                         strcmp(r->method, rules[k].method) != 0);
@@ -159,14 +160,14 @@ static void routes_that_are_nearly_right_have_no_rule(void **state)
 static void names_are_written_and_read(void **state)
 {
     (void)state;
-    wd_role role;
+    wd_account_role role;
     uint32_t s;
-    for (unsigned i = 0; i < WD_N_ROLE; i++) {
-        assert_true(wd_role_parse(wd_role_name((wd_role)i), &role));
+    for (unsigned i = 0; i < WD_N_ACCOUNT_ROLE; i++) {
+        assert_true(wd_account_role_parse(wd_account_role_name((wd_account_role)i), &role));
         assert_int_equal(role, i);
     }
-    assert_false(wd_role_parse("Admin", &role));
-    assert_false(wd_role_parse("", &role));
+    assert_false(wd_account_role_parse("Admin", &role));
+    assert_false(wd_account_role_parse("", &role));
     for (uint32_t m = 1; m <= WD_SCOPE_ALL; m++) {
         wd_buf b = { 0 };
         wd_scopes_write(m, &b);
