@@ -9,13 +9,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/runtime.h"
+#include "guard/guard.h"
 #include "serve/serve.h"
 
 #define PEM_MAX (1u << 20)
 
 typedef struct options {
     wd_model_args m;
-    const char *address, *served_name, *tls_cert, *tls_key;
+    const char *address, *served_name, *tls_cert, *tls_key, *data, *anchors;
     int64_t port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s, request_s,
         drain_s;
     bool json;
@@ -28,6 +29,8 @@ static const wd_opt opts[] = {
     { "address", 'a', WD_OPT_STR, AT(address), "127.0.0.1", 0, 0, "numeric address to listen on" },
     { "port", 'p', WD_OPT_INT, AT(port), "8080", 0, 65535, "0: one that is free" },
     { "served-name", 0, WD_OPT_STR, AT(served_name), NULL, 0, 0, "name of the model for clients; default: its directory's" },
+    { "data", 0, WD_OPT_STR, AT(data), NULL, 0, 0, "directory of accounts and audit (ward user, key, audit); without: anybody at this machine" },
+    { "anchors", 0, WD_OPT_STR, AT(anchors), NULL, 0, 0, "file for signed checkpoints of the audit; default: in the directory" },
     { "tls-cert", 0, WD_OPT_STR, AT(tls_cert), NULL, 0, 0, "certificate chain, PEM" },
     { "tls-key", 0, WD_OPT_STR, AT(tls_key), NULL, 0, 0, "its private key, PEM" },
     { "max-running", 0, WD_OPT_INT, AT(max_running), "32", 1, 1024, "requests that run at the same time" },
@@ -101,6 +104,19 @@ static wd_status say_where(const options *o, const char *model, uint16_t port, w
     return wd_cli_print(wd_span_str(line), err);
 }
 
+static wd_status open_guard(const options *o, wd_guard **out, wd_err *err)
+{
+    wd_guard_opts go = WD_GUARD_OPTS_DEFAULT;
+    *out = NULL;
+    if (!o->data)
+        return WD_OK;
+    go.dir = o->data;
+    go.anchors = o->anchors;
+    go.serve = true;
+    go.must_exist = true; /* `ward user` makes it */
+    return wd_guard_open(&go, out, err);
+}
+
 static wd_status serve(wd_cli *cli, const options *o, wd_runtime *rt, wd_err *err)
 {
     wd_serve_opts so = WD_SERVE_OPTS_DEFAULT;
@@ -120,8 +136,13 @@ static wd_status serve(wd_cli *cli, const options *o, wd_runtime *rt, wd_err *er
     so.request_s = (uint32_t)o->request_s;
     WD_TRY(read_pem(cli, o->tls_cert, &so.cert, err));
     WD_TRY(read_pem(cli, o->tls_key, &so.key, err));
-    WD_TRY(wd_serve_start(&so, &server, err));
-    wd_status st = say_where(o, so.model, wd_serve_port(server), err);
+    WD_TRY(open_guard(o, &so.guard, err));
+    wd_status st = wd_serve_start(&so, &server, err);
+    if (st) {
+        wd_guard_close(so.guard);
+        return st;
+    }
+    st = say_where(o, so.model, wd_serve_port(server), err);
     if (!st)
         notify("READY=1");
     while (!st && !atomic_load(&wd_cli_cancelled))
@@ -131,6 +152,7 @@ static wd_status serve(wd_cli *cli, const options *o, wd_runtime *rt, wd_err *er
         wd_log(WD_LOG_WARN, "serve", "requests still ran after %lld s and were cancelled",
                (long long)o->drain_s);
     wd_serve_stop(server);
+    wd_guard_close(so.guard);
     return st;
 }
 

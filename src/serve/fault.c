@@ -35,6 +35,8 @@ wd_status wd_fault_of(wd_fault *f, wd_status st, const char *param, const wd_err
         [WD_E_INTERNAL] = { 500, "internal" },
         [WD_E_BUSY] = { 429, "busy" },
         [WD_E_DEADLINE] = { 504, "deadline" },
+        [WD_E_AUTH] = { 401, "invalid_api_key" },
+        [WD_E_DENIED] = { 403, "insufficient_permissions" },
     };
     const size_t i = (size_t)st < WD_COUNT(of) ? (size_t)st : 0;
     wd_fault_set(f, of[i].http, of[i].code, param, "%s", err->text[0] ? err->text : "the request failed");

@@ -24,6 +24,7 @@
 #include "base/json.h"
 #include "serve/fault.h"
 #include "serve/field.h"
+#include "serve/gate.h"
 #include "serve/metrics.h"
 #include "serve/serve.h"
 
@@ -65,12 +66,14 @@ struct wd_req {
     uint64_t deadline_ns;
 
     wd_buf body;        /* loop thread, then prepare */
+    wd_visit *visit;    /* loop thread until submitted, then its workers in turn; NULL: none, or ended */
     size_t n_counted;   /* of server->n_body */
     size_t n_discarded; /* bytes of the body that came, kept or not */
     bool submitted;
 
     wd_arena *arena; /* from prepare on */
     json_t *json;
+    uint64_t tenant; /* of the visit, for the engine; 0: an open server */
     void *state;
     size_t n_item;
     atomic_size_t next_item;
@@ -132,6 +135,9 @@ void wd_serve__answer_fault(wd_req *r, const wd_fault *f);
 /* The first fault of a request counts, and its other items end. */
 void wd_serve__fail(wd_req *r, const wd_fault *f);
 
+/* Ends the visit, if it has not ended: an answer may leave only after this. http is what would be answered. */
+WD_MUST_CHECK wd_status wd_serve__end_visit(wd_req *r, int http, const char *code, wd_fault *f);
+
 /* Server-sent events. open answers with 200 and is idempotent; put appends one event's bytes, WD_E_CANCELLED once the
  * reader has gone or is too far behind; end closes the stream. Thread-safe. */
 void wd_serve__stream_open(wd_req *r);
@@ -163,7 +169,7 @@ void wd_watch_cancel_all(struct wd_watcher *w, const char *why);
 
 static inline wd_terms wd_serve__terms(const wd_req *r)
 {
-    return (wd_terms){ .deadline_ns = r->deadline_ns };
+    return (wd_terms){ .tenant = r->tenant, .deadline_ns = r->deadline_ns };
 }
 
 /* --- what routes share (openai/common.c) ------------------------------------------------------------------- */

@@ -87,8 +87,14 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     r->arena = wd_arena_create(ARENA_MAX, true);
     if (!r->arena)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
+    r->tenant = wd_gate_tenant(r->visit);
     WD_TRY(wd_serve__read_body(r, f));
-    return r->route->prepare(r, f);
+    WD_TRY(r->route->prepare(r, f));
+    const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->server->o.model,
+                                       wd_buf_view(&r->body), f);
+    wd_buf_wipe(&r->body);
+    wd_buf_free(&r->body);
+    return st;
 }
 
 /* More workers for a request of several items. */
@@ -115,7 +121,24 @@ static void run_items(wd_req *r)
     }
 }
 
-/* All its workers have left: what there is goes back. */
+/* A fault is what goes back: as the answer, or as the last event of a stream. */
+static void finish_fault(wd_req *r, const wd_fault *f)
+{
+    if (!wd_serve__is_streaming(r)) {
+        wd_serve__answer_fault(r, f);
+        return;
+    }
+    wd_buf b = { 0 };
+    wd_buf_str(&b, "data: ");
+    wd_fault_json(f, &b);
+    wd_buf_str(&b, "\n\ndata: [DONE]\n\n");
+    if (b.failed || wd_serve__stream_put(r, wd_buf_view(&b)))
+        wd_serve__cancel(r, "vanished");
+    wd_buf_free(&b);
+    wd_serve__stream_end(r);
+}
+
+/* All its workers have left: what there is goes back, once the audit holds it. */
 static void finish(wd_req *r)
 {
     pthread_mutex_lock(&r->mu);
@@ -123,25 +146,16 @@ static void finish(wd_req *r)
     wd_fault f = r->fault;
     const char *why = r->why;
     pthread_mutex_unlock(&r->mu);
-    if (!failed && !atomic_load(&r->cancel)) {
-        r->route->finish(r);
-        return;
-    }
-    if (!failed || f.http == 499) /* nobody reads it, unless time is over */
+    const bool done = !failed && !atomic_load(&r->cancel);
+    const bool gone = why && (!strcmp(why, "vanished") || !strcmp(why, "slow reader"));
+    if (!done && (!failed || f.http == 499)) /* nobody reads it, unless time is over */
         wd_fault_set(&f, why && !strcmp(why, "deadline") ? 504 : 503, "cancelled", NULL,
                      "the request was ended: %s", why ? why : "cancelled");
-    if (!wd_serve__is_streaming(r)) {
-        wd_serve__answer_fault(r, &f);
-        return;
-    }
-    wd_buf b = { 0 };
-    wd_buf_str(&b, "data: ");
-    wd_fault_json(&f, &b);
-    wd_buf_str(&b, "\n\ndata: [DONE]\n\n");
-    if (!b.failed && wd_serve__stream_put(r, wd_buf_view(&b)) == WD_OK)
-        wd_serve__fail(r, &f);
-    wd_buf_free(&b);
-    wd_serve__stream_end(r);
+    const int http = done ? 200 : gone ? 499 : f.http;
+    if (wd_serve__end_visit(r, http, done ? NULL : f.code, &f) != WD_OK || !done)
+        finish_fault(r, &f);
+    else
+        r->route->finish(r);
 }
 
 /* One visit. */

@@ -72,6 +72,14 @@ void wd_serve__answer_fault(wd_req *r, const wd_fault *f)
     wd_serve__answer(r, f->http, "application/json", &body);
 }
 
+wd_status wd_serve__end_visit(wd_req *r, int http, const char *code, wd_fault *f)
+{
+    pthread_mutex_lock(&r->mu);
+    const wd_gate_outcome o = { .http = http, .code = code, .n_in = r->n_prompt, .n_out = r->n_reply };
+    pthread_mutex_unlock(&r->mu);
+    return wd_gate_end(&r->visit, &o, f);
+}
+
 void wd_serve__fail(wd_req *r, const wd_fault *f)
 {
     pthread_mutex_lock(&r->mu);

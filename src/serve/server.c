@@ -146,6 +146,28 @@ static const wd_route *find_route(const char *url, const char *method, const cha
     return same_path;
 }
 
+/* Who asks, and may they: before the body is read. */
+static wd_status ask_guard(wd_req *r, const char *url, const char *method, wd_fault *f)
+{
+    char from[INET6_ADDRSTRLEN] = "", id[33];
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->conn,
+                                                                   MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *sa = info ? info->client_addr : NULL;
+    if (sa && sa->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, from, sizeof from);
+    else if (sa && sa->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, from, sizeof from);
+    const wd_gate_ask ask = { .method = strcmp(method, "HEAD") ? method : "GET",
+                              .path = url,
+                              .authorization = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND,
+                                                                           "Authorization"),
+                              .from = from };
+    WD_TRY(wd_gate_admit(r->server->o.guard, &ask, &r->visit, id, f));
+    if (r->visit)
+        snprintf(r->id, sizeof r->id, "%s", id);
+    return WD_OK;
+}
+
 static wd_status admit(wd_req *r, const char *url, const char *method, wd_fault *f)
 {
     bool other_method = false;
@@ -154,6 +176,7 @@ static wd_status admit(wd_req *r, const char *url, const char *method, wd_fault 
     r->route = find_route(url, method, &r->rest, &other_method);
     if (!r->route)
         return wd_fault_set(f, 404, "unknown_path", NULL, "no such path; /api/openapi.json lists them");
+    WD_TRY(ask_guard(r, url, method, f));
     if (other_method)
         return wd_fault_set(f, 405, "method_not_allowed", NULL, "%s takes %s", r->route->path,
                             r->route->method);
@@ -220,6 +243,26 @@ static bool take(wd_req *r, const char *data, size_t n)
     return true;
 }
 
+/* On the loop thread: the refusal is recorded, then answered. */
+static void answer_fault(wd_req *r, const wd_fault *fault)
+{
+    wd_fault f = *fault, unrecorded;
+    if (wd_serve__end_visit(r, f.http, f.code, &unrecorded))
+        f = unrecorded;
+    wd_serve__answer_fault(r, &f);
+}
+
+/* An answer that has not left is replaced by the fault. */
+static void withhold(wd_req *r, const wd_fault *f)
+{
+    pthread_mutex_lock(&r->mu);
+    r->answered = false;
+    wd_buf_wipe(&r->out);
+    wd_buf_free(&r->out);
+    pthread_mutex_unlock(&r->mu);
+    wd_serve__answer_fault(r, f);
+}
+
 /* The body is complete: answer now, or queue. */
 static enum MHD_Result dispatch(wd_req *r)
 {
@@ -227,10 +270,12 @@ static enum MHD_Result dispatch(wd_req *r)
     r->submitted = true;
     r->start_ns = wd_clock_ns();
     if (r->failed) {
-        const wd_fault f = r->fault;
-        wd_serve__answer_fault(r, &f);
+        answer_fault(r, &r->fault);
     } else if (r->route->now) {
-        r->route->now(r);
+        wd_fault f;
+        r->route->now(r); /* nothing leaves before send_answer */
+        if (wd_serve__end_visit(r, r->http, r->failed ? r->fault.code : NULL, &f))
+            withhold(r, &f);
     } else {
         r->deadline_ns = r->start_ns + (uint64_t)s->o.request_s * 1000000000;
         wd_watch_add(r);
@@ -252,7 +297,7 @@ static enum MHD_Result dispatch(wd_req *r)
             wd_metrics_count(s->metrics, WD_COUNTER_REFUSED_FULL, 1);
         }
         f.retry_s = 1;
-        wd_serve__answer_fault(r, &f);
+        answer_fault(r, &f);
     }
     return send_answer(r);
 }
@@ -295,6 +340,9 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **req, enum M
         return;
     *req = NULL;
     wd_watch_remove(r);
+    wd_fault f;
+    if (!r->submitted && wd_serve__end_visit(r, 499, "vanished", &f)) /* it never came to its end */
+        wd_log(WD_LOG_ERROR, "serve", "request id=%s: the audit could not be written", r->id);
     pthread_mutex_lock(&r->mu);
     r->gone = true;
     r->suspended = false;
@@ -412,7 +460,7 @@ static wd_status start(wd_server *s, wd_err *err)
     bool loopback = false;
     WD_TRY(read_address(&s->o, &a, &loopback, err));
     WD_TRY(check_opts(&s->o, loopback, err));
-    s->open = true;
+    s->open = !s->o.guard;
     s->kind = WD_CHAT_QWEN3;
     for (int k = 0; k < WD_CHAT_N_KIND; k++)
         if (!strcmp(wd_chat_kind_name((wd_chat_kind)k), s->o.engine->info.chat_kind))

@@ -1,20 +1,16 @@
 /* The server on a scripted engine, spoken to through sockets: protocol, limits, what happens when a side goes away. */
 #include "support/test.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "serve/client.h"
 #include "serve/serve.h"
 #include "support/scripted.h"
-
-#define PATIENCE_MS 20000 /* until a test gives up on what should come at once */
 
 typedef struct rig {
     scripted engine;
@@ -98,119 +94,13 @@ static void wait_for(rig *r, const size_t *what, size_t n)
     pthread_mutex_unlock(&r->mu);
 }
 
-/* --- a client ---------------------------------------------------------------------------------------------- */
-
-static int dial(const rig *r)
-{
-    const struct sockaddr_in to = { .sin_family = AF_INET,
-                                    .sin_port = htons(wd_serve_port(r->server)),
-                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
-static void say(int fd, const char *text, size_t n)
-{
-    for (size_t at = 0; at < n;) {
-        const ssize_t sent = send(fd, text + at, n - at, MSG_NOSIGNAL);
-        assert_true(sent > 0);
-        at += (size_t)sent;
-    }
-}
-
-static void ask_with(int fd, const char *method, const char *path, const char *headers, const char *body)
-{
-    wd_buf b = { 0 };
-    wd_buf_printf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n%s\r\n%s", method, path,
-                  strlen(body), headers, body);
-    say(fd, (const char *)b.p, b.n);
-    wd_buf_free(&b);
-}
-
-static void ask(int fd, const char *path, const char *body)
-{
-    ask_with(fd, *body ? "POST" : "GET", path, "Connection: close\r\n", body);
-}
-
-typedef struct answer {
-    int status;
-    wd_buf raw, body; /* body: without chunk lengths */
-} answer;
-
-/* Reads until the server closes, or fails the test. */
-static void hear(int fd, answer *a)
-{
-    *a = (answer){ 0 };
-    char part[4096];
-    for (;;) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, PATIENCE_MS) != 1)
-            fail_msg("the server says nothing more after %zu bytes", a->raw.n);
-        const ssize_t n = recv(fd, part, sizeof part, 0);
-        if (n <= 0)
-            break;
-        wd_buf_put(&a->raw, part, (size_t)n);
-    }
-    close(fd);
-    if (a->raw.n < 12)
-        return; /* closed without a word */
-    const char *text = (const char *)a->raw.p, *head = strstr(text, "\r\n\r\n");
-    assert_non_null(head);
-    a->status = atoi(text + 9);
-    head += 4;
-    const char *chunked = strstr(text, "Transfer-Encoding: chunked");
-    if (!chunked || chunked > head) {
-        wd_buf_str(&a->body, head);
-        return;
-    }
-    for (char *end; *head;) {
-        const unsigned long n = strtoul(head, &end, 16);
-        assert_true(end[0] == '\r' && strlen(end) >= n + 2);
-        wd_buf_put(&a->body, end + 2, n);
-        head = n ? end + 2 + n + 2 : "";
-    }
-}
-
-static void answer_free(answer *a)
-{
-    wd_buf_free(&a->raw);
-    wd_buf_free(&a->body);
-}
-
 static answer get(const rig *r, const char *path, const char *body)
 {
     answer a;
-    const int fd = dial(r);
+    const int fd = dial(wd_serve_port(r->server));
     ask(fd, path, body);
     hear(fd, &a);
     return a;
-}
-
-static json_t *json_of(const answer *a)
-{
-    json_t *v;
-    assert_ok(wd_json_parse(wd_buf_view(&a->body), "answer", &v, &err));
-    return v;
-}
-
-/* a.b.0.c of a JSON value, borrowed. */
-static json_t *at(json_t *v, const char *path)
-{
-    char key[64];
-    for (size_t n; *path; path += n + (path[n] == '.')) {
-        n = strcspn(path, ".");
-        snprintf(key, sizeof key, "%.*s", (int)n, path);
-        v = json_is_array(v) ? json_array_get(v, (size_t)atoi(key)) : json_object_get(v, key);
-    }
-    return v;
-}
-
-static const char *text_at(json_t *v, const char *path)
-{
-    const char *s = json_string_value(at(v, path));
-    return s ? s : "(none)";
 }
 
 #define CHAT "/v1/chat/completions"
@@ -532,7 +422,7 @@ static void paths_methods_hosts_and_origins_are_checked(void **state)
     for (size_t i = 0; i < WD_COUNT(cases); i++) {
         answer a;
         wd_buf headers = { 0 };
-        const int fd = dial(&r);
+        const int fd = dial(wd_serve_port(r.server));
         wd_buf_printf(&headers, "Connection: close\r\n%s", cases[i].headers);
         ask_with(fd, cases[i].method, cases[i].path, (char *)headers.p, "");
         hear(fd, &a);
@@ -541,7 +431,7 @@ static void paths_methods_hosts_and_origins_are_checked(void **state)
         wd_buf_free(&headers);
         answer_free(&a);
     }
-    const int fd = dial(&r);
+    const int fd = dial(wd_serve_port(r.server));
     const char *strange = "GET /v1/models HTTP/1.1\r\nHost: ward.evil.example\r\nConnection: close\r\n\r\n";
     say(fd, strange, strlen(strange));
     answer a;
@@ -600,7 +490,7 @@ static void a_body_beyond_the_limit_is_refused_and_read_to_its_end(void **state)
     answer a = get(&r, CHAT, (char *)body.p);
     assert_int_equal(a.status, 413);
     answer_free(&a);
-    const int fd = dial(&r); /* its length is not known beforehand */
+    const int fd = dial(wd_serve_port(r.server)); /* its length is not known beforehand */
     wd_buf chunked = { 0 };
     wd_buf_printf(&chunked,
                   "POST " CHAT
@@ -651,10 +541,10 @@ static void a_full_queue_refuses_with_429_and_the_others_are_served(void **state
     r.o.max_waiting = 1;
     r.shut = true;
     rig_start(&r);
-    const int first = dial(&r);
+    const int first = dial(wd_serve_port(r.server));
     ask(first, CHAT, "{" USER "}");
     wait_for(&r, &r.n_waiting, 1);
-    const int second = dial(&r);
+    const int second = dial(wd_serve_port(r.server));
     ask(second, CHAT, "{" USER "}");
     int n_refused = 0;
     answer a;
@@ -698,7 +588,7 @@ static void a_vanished_client_cancels_its_request(void **state)
     r.shut = true;
     rig_start(&r);
     for (int stream = 0; stream < 2; stream++) {
-        const int fd = dial(&r);
+        const int fd = dial(wd_serve_port(r.server));
         ask(fd, CHAT, stream ? "{" USER ",\"stream\":true}" : "{" USER "}");
         wait_for(&r, &r.n_waiting, 1);
         close(fd);
@@ -720,7 +610,7 @@ static void a_slow_reader_loses_its_request_and_nobody_elses(void **state)
     r.o.stream_bytes = 1 << 16;
     r.o.idle_s = 2;
     rig_start(&r);
-    const int fd = dial(&r);
+    const int fd = dial(wd_serve_port(r.server));
     ask(fd, CHAT, "{" USER ",\"stream\":true}");
     answer a;
     for (uint64_t until = wd_clock_ns() + (uint64_t)PATIENCE_MS * 1000000;;) { /* nothing is read from fd */
@@ -779,7 +669,7 @@ static void draining_refuses_the_new_and_finishes_the_running(void **state)
         rig_init(&r, (const char *const[]){ "x" }, 1);
         r.shut = true;
         rig_start(&r);
-        const int fd = dial(&r);
+        const int fd = dial(wd_serve_port(r.server));
         ask(fd, CHAT, "{" USER "}");
         wait_for(&r, &r.n_waiting, 1);
         drainer d = { &r, patient ? PATIENCE_MS : 50, !patient };

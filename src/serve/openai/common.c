@@ -30,8 +30,6 @@ wd_status wd_serve__read_body(wd_req *r, wd_fault *f)
         return wd_fault_set(f, 400, "limit_exceeded", NULL, "the body has more than %zu JSON values",
                             BODY_VALUES_MAX);
     const wd_status st = wd_json_parse(wd_buf_view(&r->body), "body", &r->json, &err);
-    wd_buf_wipe(&r->body);
-    wd_buf_free(&r->body);
     if (st)
         return wd_fault_of(f, st == WD_E_CORRUPT ? WD_E_INVALID : st, NULL, &err);
     if (!json_is_object(r->json))

@@ -1,0 +1,72 @@
+/* Requests and the guard. */
+#include "serve/gate.h"
+
+#include <stdio.h>
+
+wd_status wd_gate_admit(wd_guard *g, const wd_gate_ask *ask, wd_visit **out, char id[33], wd_fault *f)
+{
+    wd_refusal no = { 0 };
+    wd_err err = { 0 };
+    *out = NULL;
+    if (!g)
+        return WD_OK;
+    const wd_ask a = { ask->method, ask->path, ask->authorization, ask->from };
+    if (wd_guard_admit(g, &a, out, &no, &err)) {
+        wd_fault_set(f, no.http ? no.http : 503, no.code, NULL, "%s", err.text);
+        f->retry_s = no.retry_after_s;
+        return WD_E_INVALID;
+    }
+    snprintf(id, 33, "%s", wd_visit_id(*out));
+    return WD_OK;
+}
+
+uint64_t wd_gate_tenant(const wd_visit *v)
+{
+    wd_digest d;
+    if (!v)
+        return 0;
+    wd_digest_of(wd_span_str(wd_visit_who(v)->tenant), &d);
+    return wd_le64(d.b);
+}
+
+wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input, wd_fault *f)
+{
+    wd_digest d;
+    wd_err err = { 0 };
+    if (!v)
+        return WD_OK;
+    wd_guard_digest(g, input, &d);
+    if (wd_visit_begin(v, &(wd_work){ .model = model, .input_digest = &d }, &err) == WD_OK)
+        return WD_OK;
+    wd_fault_set(f, 503, "audit_unavailable", NULL, "the audit could not be written: nothing was done");
+    f->retry_s = 5;
+    return WD_E_INVALID;
+}
+
+static wd_outcome_kind kind_of(int http)
+{
+    if (http < 400)
+        return WD_OUTCOME_DONE;
+    if (http == 499)
+        return WD_OUTCOME_CANCELLED;
+    if (http == 401 || http == 403 || http == 429)
+        return WD_OUTCOME_REFUSED;
+    return http < 500 ? WD_OUTCOME_INVALID : WD_OUTCOME_FAILED;
+}
+
+wd_status wd_gate_end(wd_visit **v, const wd_gate_outcome *o, wd_fault *f)
+{
+    wd_err err = { 0 };
+    if (!*v)
+        return WD_OK;
+    const wd_outcome out = { .kind = kind_of(o->http),
+                             .http = o->http,
+                             .reason = o->code,
+                             .tokens_in = o->n_in,
+                             .tokens_out = o->n_out };
+    if (wd_visit_end(v, &out, &err) == WD_OK)
+        return WD_OK;
+    wd_fault_set(f, 503, "audit_unavailable", NULL, "the audit could not be written: the reply is withheld");
+    f->retry_s = 5;
+    return WD_E_INVALID;
+}

@@ -1,0 +1,31 @@
+/* The server's side of the guard: who asks, may they, and the record of it. NULL for the guard: an open server, where
+ * every request passes and nothing is recorded. */
+#ifndef WD_SERVE_GATE_H
+#define WD_SERVE_GATE_H
+
+#include "guard/guard.h"
+#include "serve/fault.h"
+
+typedef struct wd_gate_ask {
+    const char *method, *path, *authorization, *from;
+} wd_gate_ask;
+
+/* *out is NULL on failure, and for an open server. id [33] gets the visit's, fit for X-Request-Id. allow [64]: see
+ * wd_fault 405. */
+WD_MUST_CHECK wd_status wd_gate_admit(wd_guard *g, const wd_gate_ask *ask, wd_visit **out, char id[33],
+                                      wd_fault *f);
+/* A number for its tenant: 0 for an open server. */
+uint64_t wd_gate_tenant(const wd_visit *v);
+/* Before any work: the record that it begins is on disk. input: what was asked, of which a keyed digest is kept. */
+WD_MUST_CHECK wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input,
+                                      wd_fault *f);
+
+typedef struct wd_gate_outcome {
+    int http;         /* that is answered; 499: the client went away */
+    const char *code; /* of a fault, or NULL */
+    size_t n_in, n_out;
+} wd_gate_outcome;
+/* Before the reply ends: the record that it does is on disk. *v becomes NULL whatever comes back. */
+WD_MUST_CHECK wd_status wd_gate_end(wd_visit **v, const wd_gate_outcome *o, wd_fault *f);
+
+#endif
