@@ -15,7 +15,8 @@ static wd_server *start(scripted *engine, const test_keys *k)
 {
     wd_serve_opts o = WD_SERVE_OPTS_DEFAULT;
     wd_server *s;
-    scripted_init(engine, (const char *const[]){ "good day" }, 1);
+    static const char *const reply[] = { "good day" }; /* the engine reads it as long as it lives */
+    scripted_init(engine, reply, 1);
     o.engine = &engine->engine;
     o.guard = k->guard;
     o.model = "scripted";
