@@ -143,6 +143,10 @@ static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
                         .tokenizer = r->tokenizer,
                         .context = (uint32_t)m->context,
                         .backend = r->ops->name,
+                        .max_seqs = (uint32_t)m->max_seqs,
+                        .kv_bytes = (size_t)m->kv_mb << 20,
+                        .prefix_bytes = (size_t)m->prefix_mb << 20,
+                        .image_bytes = (size_t)m->image_mb << 20,
                         .exact = !strcmp(m->precision, "exact") };
     static const char *const lookup[] = { "auto", "off" };
     size_t kv_i = 0, lookup_i = 0;

@@ -18,7 +18,9 @@ typedef struct wd_model_args {
     int64_t min_pixels, max_pixels; /* of an image */
     double fps;
     int64_t max_frames;
-    bool metered; /* no option: the operators keep account (wd_runtime_meter)  default false */
+    /* no options of every command: 0 is the engine's default (engine/local/local.h) */
+    int64_t max_seqs, kv_mb, prefix_mb, image_mb; /* MiB */
+    bool metered; /* the operators keep account (wd_runtime_meter)  default false */
 } wd_model_args;
 
 #define WD_MODEL_OPT_(T, m, name, flag, type, field, def, min, max, help)                      \

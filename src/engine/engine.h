@@ -141,9 +141,11 @@ typedef struct wd_engine_info {
 
 /* What an engine did since it was made, and does now. */
 typedef struct wd_engine_stats {
-    uint32_t n_running, n_waiting;        /* calls whose work goes on; calls that wait for room */
-    size_t kv_bytes, kv_max_bytes;        /* of running calls and of the prefix cache; 0: no limit */
-    size_t prefix_bytes, image_bytes;     /* cached */
+    uint32_t n_running, n_waiting;    /* calls whose work goes on; calls that wait for room */
+    size_t kv_bytes, kv_max_bytes;    /* of running calls and of the prefix cache; 0: no limit */
+    size_t prefix_bytes, image_bytes; /* cached */
+    size_t prefix_max_bytes, image_max_bytes;
+    uint32_t max_seqs;                    /* calls computed together at most; 0: not known */
     uint64_t n_prompt, n_cached, n_reply; /* tokens; n_cached: of n_prompt, not computed again */
     uint64_t n_image, n_image_cached;     /* images and frames; those whose features were there */
     uint64_t n_step, n_step_row,

@@ -372,6 +372,193 @@ static void calls_beyond_the_queue_are_turned_away_and_waiting_ones_keep_their_d
     gate_destroy(&g);
 }
 
+/* Stays in a callback until its deadline has passed. */
+typedef struct sleeper {
+    uint64_t until_ns;
+    size_t n_token, sleep_at; /* sleep_at: tokens, 0: in the prompt */
+} sleeper;
+
+static void sleep_over(const sleeper *s)
+{
+    while (wd_clock_ns() < s->until_ns)
+        usleep(1000);
+}
+
+static void sleep_in_the_prompt(void *self, wd_stage stage, uint64_t done, uint64_t total)
+{
+    const sleeper *s = self;
+    if (s->sleep_at == 0 && stage == WD_STAGE_PREFILL && done < total)
+        sleep_over(s);
+}
+
+static void sleep_at_a_token(void *self, uint32_t id, const wd_token_logprob *lp)
+{
+    sleeper *s = self;
+    (void)id, (void)lp;
+    if (++s->n_token == s->sleep_at)
+        sleep_over(s);
+}
+
+/* One is late in its prompt, one in its reply among others: both end with the next step, and the others do not notice. */
+static void running_calls_end_at_their_deadline_and_leave_the_others_alone(void **state)
+{
+    (void)state;
+    static call c[6], alone[6];
+    static sleeper late[2];
+    uint32_t prompt[100];
+    rig r, one;
+    rig_open_opts(&r, "text-untied", 16, (wd_local_opts){ .mixed_rows = 8, .prefix_bytes = 1 });
+    rig_open_opts(&one, "text-untied", 0, (wd_local_opts){ .lookup = WD_LOOKUP_OFF, .prefix_bytes = 1 });
+    for (size_t i = 0; i < WD_COUNT(c); i++) {
+        call_init(&c[i], &r, i, NULL);
+        call_init(&alone[i], &one, i, NULL);
+        c[i].q.rq.max_tokens = alone[i].q.rq.max_tokens = 40;
+        c[i].q.rq.prompt_logprobs = alone[i].q.rq.prompt_logprobs = false;
+        if (i >= WD_COUNT(late))
+            call_run(&alone[i]);
+    }
+    for (size_t i = 0; i < WD_COUNT(late); i++) {
+        late[i] = (sleeper){ .until_ns = wd_clock_ns() + 150000000, .sleep_at = 3 * i };
+        c[i].q.rq.terms.deadline_ns = late[i].until_ns;
+        c[i].q.rq.watch = (wd_watch){ .progress = sleep_in_the_prompt,
+                                      .token = sleep_at_a_token,
+                                      .self = &late[i] };
+    }
+    for (size_t i = 0; i < WD_COUNT(prompt); i++)
+        prompt[i] = (uint32_t)i;
+    c[0].q.rq.prompt = prompt;
+    c[0].q.rq.n_prompt = WD_COUNT(prompt);
+    for (size_t i = 1; i < WD_COUNT(c); i++)
+        call_start(&c[i]);
+    for (size_t i = 1; i < WD_COUNT(c); i++)
+        assert_int_equal(pthread_join(c[i].thread, NULL), 0);
+    late[0].until_ns = c[0].q.rq.terms.deadline_ns = wd_clock_ns() + 50000000;
+    const uint64_t before = stats_of(&r).n_step_row;
+    call_run(&c[0]); /* alone: it hears of each step of its prompt */
+    assert_int_equal(c[0].st, WD_E_DEADLINE);
+    assert_int_equal(late[0].n_token, 0);
+    assert_true(stats_of(&r).n_step_row - before < WD_COUNT(prompt));
+    assert_int_equal(c[1].st, WD_E_DEADLINE);
+    assert_true(late[1].n_token <= 4); /* one more may have been on its way */
+    assert_non_null(strstr(c[1].err.text, "deadline"));
+    for (size_t i = WD_COUNT(late); i < WD_COUNT(c); i++)
+        assert_same_replies(&alone[i], &c[i]);
+    assert_idle(&r);
+    for (size_t i = 0; i < WD_COUNT(c); i++) {
+        call_end(&c[i]);
+        if (i >= WD_COUNT(late))
+            call_end(&alone[i]);
+        else
+            wd_arena_destroy(alone[i].arena);
+    }
+    rig_close(&r);
+    rig_close(&one);
+}
+
+/* ---- who goes first ---- */
+
+typedef struct starter {
+    atomic_size_t *next;
+    size_t place; /* 1 based: in the order of first tokens */
+} starter;
+
+static void note_start(void *self, uint32_t id, const wd_token_logprob *lp)
+{
+    starter *s = self;
+    (void)id, (void)lp;
+    if (!s->place)
+        s->place = atomic_fetch_add(s->next, 1) + 1;
+}
+
+/* They wait while one runs and stays; then come by priority, whatever their tenants were served, and among equals by
+ * arrival. */
+static void waiting_calls_start_by_priority_then_by_arrival(void **state)
+{
+    (void)state;
+    static const int32_t priority[] = { 0, 5, -3, 5, 0, 7 };
+    static const size_t place[] = { 4, 2, 6, 3, 5, 1 };
+    static call first, c[WD_COUNT(priority)];
+    static starter s[WD_COUNT(priority)];
+    atomic_size_t next = 0;
+    gate g;
+    rig r;
+    gate_init(&g);
+    rig_open_opts(&r, "text-untied", 0, (wd_local_opts){ .max_seqs = 1 });
+    call_init(&first, &r, 1, NULL);
+    first.q.rq.terms = (wd_terms){ .tenant = 1, .priority = 100 };
+    first.q.rq.watch = (wd_watch){ .token = stay, .self = &g };
+    call_start(&first);
+    gate_wait(&g, &g.reached);
+    for (size_t i = 0; i < WD_COUNT(c); i++) {
+        call_init(&c[i], &r, i, NULL);
+        s[i] = (starter){ &next, 0 };
+        /* the least urgent is of a tenant that was not served yet */
+        c[i].q.rq.terms = (wd_terms){ .tenant = priority[i] < 0 ? 2 : 1, .priority = priority[i] };
+        c[i].q.rq.watch = (wd_watch){ .token = note_start, .self = &s[i] };
+        call_start(&c[i]);
+        while (stats_of(&r).n_waiting < i + 1)
+            usleep(500);
+    }
+    gate_set(&g, &g.open);
+    assert_int_equal(pthread_join(first.thread, NULL), 0);
+    assert_int_equal(first.st, WD_OK);
+    for (size_t i = 0; i < WD_COUNT(c); i++) {
+        assert_int_equal(pthread_join(c[i].thread, NULL), 0);
+        assert_int_equal(c[i].st, WD_OK);
+        assert_int_equal(s[i].place, place[i]);
+        call_end(&c[i]);
+    }
+    assert_idle(&r);
+    call_end(&first);
+    rig_close(&r);
+    gate_destroy(&g);
+}
+
+static void *call_run_and_tell(void *arg)
+{
+    call *c = arg;
+    call_run(c);
+    c->n_row = stats_of(c->r).n_step_row;
+    return NULL;
+}
+
+/* One place. Whoever is more urgent gets it at once; who was there goes on afterwards as if nothing had been. */
+static void a_more_urgent_call_takes_the_place_of_a_running_one(void **state)
+{
+    (void)state;
+    static call low, high, alone;
+    uint64_t n_preempted = 0;
+    for (int attempt = 0; attempt < 8 && !n_preempted;
+         attempt++) { /* the first may be done before the other is there */
+        rig r;
+        rig_open_opts(&r, "text-untied", 0, (wd_local_opts){ .max_seqs = 1, .lookup = WD_LOOKUP_OFF });
+        call_init(&low, &r, 4, NULL);
+        call_init(&high, &r, 6, NULL);
+        call_init(&alone, &r, 4, NULL);
+        low.q.rq.max_tokens = alone.q.rq.max_tokens = 400;
+        low.q.rq.terms.tenant = high.q.rq.terms.tenant = 1;
+        high.q.rq.terms.priority = 1;
+        assert_int_equal(pthread_create(&low.thread, NULL, call_run_and_tell, &low), 0);
+        while (stats_of(&r).n_step_row < 60)
+            usleep(50);
+        assert_int_equal(pthread_create(&high.thread, NULL, call_run_and_tell, &high), 0);
+        assert_int_equal(pthread_join(low.thread, NULL), 0);
+        assert_int_equal(pthread_join(high.thread, NULL), 0);
+        n_preempted = stats_of(&r).n_preempted;
+        assert_int_equal(high.st, WD_OK);
+        if (n_preempted)
+            assert_true(high.n_row < low.n_row);
+        call_run(&alone);
+        assert_same_replies(&alone, &low);
+        assert_idle(&r);
+        call_end(&low);
+        call_end(&high);
+        call_end(&alone);
+        rig_close(&r);
+    }
+    assert_int_equal(n_preempted, 1);
+}
+
 /* ---- what is shared ---- */
 
 typedef struct pair {
@@ -836,6 +1023,9 @@ int main(void)
         cmocka_unit_test(cancelled_calls_leave_the_others_alone),
         cmocka_unit_test(a_slow_reader_does_not_hold_the_others),
         cmocka_unit_test(calls_beyond_the_queue_are_turned_away_and_waiting_ones_keep_their_deadline),
+        cmocka_unit_test(running_calls_end_at_their_deadline_and_leave_the_others_alone),
+        cmocka_unit_test(waiting_calls_start_by_priority_then_by_arrival),
+        cmocka_unit_test(a_more_urgent_call_takes_the_place_of_a_running_one),
         cmocka_unit_test(pairs_with_one_query_compute_it_once),
         cmocka_unit_test(tenants_share_nothing),
         cmocka_unit_test(a_picture_behind_other_words_is_not_looked_at_again),

@@ -171,6 +171,9 @@ static void stats(void *self, wd_engine_stats *out)
     out->kv_max_bytes = e->o.kv_bytes;
     out->prefix_bytes = e->prefix_bytes;
     out->image_bytes = e->image_bytes;
+    out->prefix_max_bytes = e->prefix_max;
+    out->image_max_bytes = e->image_max;
+    out->max_seqs = e->max_seqs;
     pthread_mutex_unlock(&e->mu);
 }
 
