@@ -3,33 +3,61 @@
 
 #include "serve/inner.h"
 
-static void put_model(const wd_server *s, wd_buf *b)
+static void put_model(const wd_served *m, wd_buf *b)
 {
     wd_buf_str(b, "{\"id\":");
-    wd_buf_json(b, wd_span_str(s->o.model));
-    wd_buf_printf(b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"ward\",\"max_model_len\":%u}",
-                  (long long)s->created, s->o.engine->info.context);
+    wd_buf_json(b, wd_span_str(m->name));
+    wd_buf_printf(
+        b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"ward\",\"max_model_len\":%u,\"parent\":",
+        (long long)m->created, m->engine->info.context);
+    if (m->base)
+        wd_buf_json(b, wd_span_str(m->base));
+    else
+        wd_buf_str(b, "null");
+    wd_buf_char(b, '}');
+}
+
+static void put_models(void *ctx, const wd_served *const *s, size_t n)
+{
+    wd_buf *b = ctx;
+    for (size_t i = 0; i < n; i++) {
+        wd_buf_str(b, i ? "," : "");
+        put_model(s[i], b);
+    }
 }
 
 static void models(wd_req *r)
 {
     wd_buf b = { 0 };
     wd_buf_str(&b, "{\"object\":\"list\",\"data\":[");
-    put_model(r->server, &b);
+    wd_models_look(r->server->models, put_models, &b);
     wd_buf_str(&b, "]}");
     wd_serve__answer(r, 200, "application/json", &b);
+}
+
+typedef struct one_model {
+    const char *name;
+    wd_buf *out;
+} one_model;
+
+static void put_one(void *ctx, const wd_served *const *s, size_t n)
+{
+    const one_model *one = ctx;
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(s[i]->name, one->name))
+            put_model(s[i], one->out);
 }
 
 static void model(wd_req *r)
 {
     wd_fault f;
     wd_buf b = { 0 };
-    if (wd_serve__check_model(r->server, wd_span_str(r->rest), &f)) {
+    one_model one = { r->rest, &b };
+    wd_models_look(r->server->models, put_one, &one);
+    if (!b.n && !b.failed && wd_serve__no_such_model("model", &f))
         wd_serve__answer_fault(r, &f);
-        return;
-    }
-    put_model(r->server, &b);
-    wd_serve__answer(r, 200, "application/json", &b);
+    else
+        wd_serve__answer(r, 200, "application/json", &b);
 }
 
 static void health(wd_req *r)
@@ -56,30 +84,56 @@ static void version(wd_req *r)
     wd_serve__answer(r, 200, "application/json", &b);
 }
 
-static void metrics(wd_req *r)
+static void read_state(const wd_served *s, wd_metrics_model *out)
 {
-    const wd_server *s = r->server;
-    const char *path[WD_METRICS_ROUTES];
-    const wd_engine *e = s->o.engine;
     wd_engine_stats now;
-    wd_metrics_engine state;
-    wd_metrics_who who = { s->o.model, s->o.version, e->info.name, path, 0, NULL };
-    wd_buf b = { 0 };
+    *out = (wd_metrics_model){ .name = s->name, .of = s->metrics, .has_state = s->engine->stats != NULL };
+    if (!out->has_state)
+        return;
+    s->engine->stats(s->engine->self, &now);
+    out->state = (wd_metrics_engine){
+        .n_running = now.n_running,
+        .n_waiting = now.n_waiting,
+        .n_preempted = now.n_preempted,
+        .n_image = now.n_image,
+        .n_image_cached = now.n_image_cached,
+        .kv_bytes = now.kv_bytes,
+        .kv_max_bytes = now.kv_max_bytes,
+        .prefix_bytes = now.prefix_bytes,
+        .prefix_max_bytes = now.prefix_max_bytes,
+        .image_bytes = now.image_bytes,
+        .image_max_bytes = now.image_max_bytes,
+        .max_seqs = now.max_seqs,
+        .kv_share = now.kv_max_bytes ? (double)now.kv_bytes / (double)now.kv_max_bytes : 0,
+    };
+}
+
+typedef struct metrics_page {
+    const wd_server *s;
+    wd_buf *out;
+} metrics_page;
+
+static void put_metrics(void *ctx, const wd_served *const *served, size_t n)
+{
+    const metrics_page *p = ctx;
+    const char *path[WD_METRICS_ROUTES];
+    wd_metrics_model model[WD_MODELS_MAX];
+    wd_metrics_who who = { .version = p->s->o.version,
+                           .engine = n ? served[0]->engine->info.name : "",
+                           .route = path,
+                           .model = model,
+                           .n_model = n };
     for (; who.n_route < wd_serve__n_route && who.n_route < WD_METRICS_ROUTES; who.n_route++)
         path[who.n_route] = wd_serve__routes[who.n_route]->path;
-    if (e->stats) {
-        e->stats(e->self, &now);
-        state = (wd_metrics_engine){ .n_running = now.n_running,
-                                     .n_waiting = now.n_waiting,
-                                     .n_preempted = now.n_preempted,
-                                     .n_image = now.n_image,
-                                     .n_image_cached = now.n_image_cached,
-                                     .kv_share = now.kv_max_bytes
-                                                     ? (double)now.kv_bytes / (double)now.kv_max_bytes
-                                                     : 0 };
-        who.state = &state;
-    }
-    wd_metrics_write(s->metrics, &who, &b);
+    for (size_t i = 0; i < n; i++)
+        read_state(served[i], &model[i]);
+    wd_metrics_write(p->s->metrics, &who, p->out);
+}
+
+static void metrics(wd_req *r)
+{
+    wd_buf b = { 0 };
+    wd_models_look(r->server->models, put_metrics, &(metrics_page){ r->server, &b });
     wd_serve__answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 

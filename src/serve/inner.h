@@ -26,6 +26,7 @@
 #include "serve/field.h"
 #include "serve/gate.h"
 #include "serve/metrics.h"
+#include "serve/models.h"
 #include "serve/serve.h"
 
 typedef struct wd_req wd_req;
@@ -44,6 +45,7 @@ typedef struct wd_route {
     size_t n_field;
     bool open;      /* needs no token */
     bool by_prefix; /* path ends in '/', and a name follows */
+    bool no_model;  /* prepare, item and finish need none: "model" of the body is not looked at */
 } wd_route;
 
 extern const wd_route wd_route_chat, wd_route_completions, wd_route_embeddings, wd_route_rerank,
@@ -73,7 +75,8 @@ struct wd_req {
 
     wd_arena *arena; /* from prepare on */
     json_t *json;
-    uint64_t tenant; /* of the visit, for the engine; 0: an open server */
+    const wd_served *model; /* held from before prepare until finish is done; NULL: the route needs none */
+    uint64_t tenant;        /* of the visit, for the engine; 0: an open server */
     void *state;
     size_t n_item;
     atomic_size_t next_item;
@@ -118,8 +121,8 @@ struct wd_server {
     struct wd_watcher *watcher;
     atomic_bool draining;
     atomic_size_t n_body; /* bytes of all bodies held */
-    int64_t created;      /* seconds since 1970 */
-    wd_chat_kind kind;
+    wd_models *models;    /* the options', or own_models */
+    wd_models *own_models;
     bool open;      /* no tokens are asked for: only loopback names are answered */
     sem_t decoders; /* images decoded at the same time */
 };
@@ -176,9 +179,10 @@ static inline wd_terms wd_serve__terms(const wd_req *r)
 
 /* The body as a JSON object in r->json. */
 WD_MUST_CHECK wd_status wd_serve__read_body(wd_req *r, wd_fault *f);
-/* "model": empty or the name served, else 404. */
-WD_MUST_CHECK wd_status wd_serve__check_model(const wd_server *s, wd_span name, wd_fault *f);
-WD_MUST_CHECK wd_status wd_serve__need_tokenizer(const wd_server *s, const char *param, wd_fault *f);
+/* r->model from "model" of the body: that one, or the first where none is named; else 404. */
+WD_MUST_CHECK wd_status wd_serve__choose_model(wd_req *r, wd_fault *f);
+WD_MUST_CHECK wd_status wd_serve__no_such_model(const char *param, wd_fault *f);
+WD_MUST_CHECK wd_status wd_serve__need_tokenizer(const wd_req *r, const char *param, wd_fault *f);
 
 /* An image by "data:...;base64,...": decoded, in *out, freed with the arena. *pixels counts down. */
 WD_MUST_CHECK wd_status wd_serve__image(wd_req *r, wd_span url, const char *param, uint64_t *pixels,

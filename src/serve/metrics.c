@@ -3,7 +3,11 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
 
 #define BUCKETS 24
 
@@ -57,6 +61,7 @@ static const struct {
 
 static const struct {
     const char *name, *label, *help; /* label: what stands beside the model's name, or NULL */
+    bool of_server;
 } counters[WD_COUNTER_COUNT] = {
     [WD_COUNTER_PROMPT_TOKENS] = { "vllm:prompt_tokens_total", NULL, "Tokens of prompts." },
     [WD_COUNTER_GENERATION_TOKENS] = { "vllm:generation_tokens_total", NULL, "Tokens of replies." },
@@ -70,16 +75,17 @@ static const struct {
     [WD_COUNTER_ABORT] = { "vllm:request_success_total", "finished_reason=\"abort\"", NULL },
     [WD_COUNTER_ERROR] = { "vllm:request_success_total", "finished_reason=\"error\"", NULL },
     [WD_COUNTER_REFUSED_FULL] = { "ward:requests_refused_total", "reason=\"queue_full\"",
-                                  "Requests refused because too many waited." },
+                                  "Requests refused because too many waited.", true },
     [WD_COUNTER_SLOW_READER] = { "ward:streams_cut_total", "reason=\"slow_reader\"",
-                                 "Streams ended because of their reader." },
-    [WD_COUNTER_VANISHED] = { "ward:streams_cut_total", "reason=\"vanished\"", NULL },
+                                 "Streams ended because of their reader.", true },
+    [WD_COUNTER_VANISHED] = { "ward:streams_cut_total", "reason=\"vanished\"", NULL, true },
 };
 
 static const struct {
     const char *name, *help;
+    bool of_model;
 } gauges[WD_GAUGE_COUNT] = {
-    [WD_GAUGE_RUNNING] = { "vllm:num_requests_running", "Requests that run." },
+    [WD_GAUGE_RUNNING] = { "vllm:num_requests_running", "Requests that run.", true },
     [WD_GAUGE_WAITING] = { "vllm:num_requests_waiting", "Requests that wait for a worker." },
     [WD_GAUGE_CONNECTIONS] = { "ward:connections", "Open connections." },
 };
@@ -169,57 +175,78 @@ static void put_head(wd_buf *out, const char *name, const char *type, const char
         wd_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void put_name(wd_buf *out, const char *name, const char *suffix, const wd_metrics_who *who,
-                     const char *label)
+/* model NULL: a line of the server. */
+static void put_name(wd_buf *out, const char *name, const char *suffix, const char *model, const char *label)
 {
-    wd_buf_printf(out, "%s%s{model_name=\"", name, suffix);
-    put_label(out, who->model);
-    wd_buf_printf(out, "\"%s%s} ", label ? "," : "", label ? label : "");
+    wd_buf_printf(out, "%s%s", name, suffix);
+    if (model || label)
+        wd_buf_char(out, '{');
+    if (model) {
+        wd_buf_str(out, "model_name=\"");
+        put_label(out, model);
+        wd_buf_str(out, label ? "\"," : "\"");
+    }
+    wd_buf_str(out, label ? label : "");
+    wd_buf_str(out, model || label ? "} " : " ");
 }
 
-static void put_histogram(const wd_metrics *m, size_t h, const wd_metrics_who *who, wd_buf *out)
+static void put_histogram(const histogram *v, size_t h, const char *model, wd_buf *out)
 {
     const char *name = histograms[h].name;
-    const histogram *v = &m->histogram[h];
     uint64_t below = 0;
-    put_head(out, name, "histogram", histograms[h].help);
     for (size_t i = 0; i < histograms[h].n; i++) {
         char label[48];
         snprintf(label, sizeof label, "le=\"%g\"", histograms[h].bound[i]);
         below += v->n[i];
-        put_name(out, name, "_bucket", who, label);
+        put_name(out, name, "_bucket", model, label);
         wd_buf_printf(out, "%" PRIu64 "\n", below);
     }
-    put_name(out, name, "_bucket", who, "le=\"+Inf\"");
+    put_name(out, name, "_bucket", model, "le=\"+Inf\"");
     wd_buf_printf(out, "%" PRIu64 "\n", v->count);
-    put_name(out, name, "_sum", who, NULL);
+    put_name(out, name, "_sum", model, NULL);
     wd_buf_printf(out, "%.9g\n", v->sum);
-    put_name(out, name, "_count", who, NULL);
+    put_name(out, name, "_count", model, NULL);
     wd_buf_printf(out, "%" PRIu64 "\n", v->count);
 }
 
-static void put_engine(const wd_metrics_engine *e, const wd_metrics_who *who, wd_buf *out)
+static const struct {
+    const char *name, *type, *help;
+    size_t offset; /* of a uint64_t in wd_metrics_engine; SIZE_MAX: kv_share */
+} states[] = {
+#define STATE(field) offsetof(wd_metrics_engine, field)
+    { "vllm:kv_cache_usage_perc", "gauge", "Share of the memory for keys and values in use, 0 to 1.",
+      SIZE_MAX },
+    { "vllm:num_preemptions_total", "counter", "Requests that lost their pages and began anew.",
+      STATE(n_preempted) },
+    { "vllm:mm_cache_queries_total", "counter", "Images and frames looked up in the cache.", STATE(n_image) },
+    { "vllm:mm_cache_hits_total", "counter", "Images and frames found there.", STATE(n_image_cached) },
+    { "ward:kv_cache_bytes", "gauge", "Memory of keys and values in use, cached ones included.",
+      STATE(kv_bytes) },
+    { "ward:kv_cache_max_bytes", "gauge", "The most that it may be; 0: no limit.", STATE(kv_max_bytes) },
+    { "ward:prefix_cache_bytes", "gauge", "Of it, kept for prompts that begin alike.", STATE(prefix_bytes) },
+    { "ward:prefix_cache_max_bytes", "gauge", "The most that it may be.", STATE(prefix_max_bytes) },
+    { "ward:image_cache_bytes", "gauge", "Features of images, kept.", STATE(image_bytes) },
+    { "ward:image_cache_max_bytes", "gauge", "The most that they may be.", STATE(image_max_bytes) },
+    { "ward:engine_max_calls", "gauge", "Calls that are computed together at most.", STATE(max_seqs) },
+    { "ward:engine_calls_running", "gauge", "Calls that the engine works on.", STATE(n_running) },
+    { "ward:engine_calls_waiting", "gauge", "Calls that wait in the engine for room.", STATE(n_waiting) },
+};
+
+static void put_states(const wd_metrics_who *who, wd_buf *out)
 {
-    const struct {
-        const char *name, *type, *help;
-        double value;
-    } lines[] = {
-        { "vllm:kv_cache_usage_perc", "gauge", "Share of the memory for keys and values in use, 0 to 1.",
-          e->kv_share },
-        { "vllm:num_preemptions_total", "counter", "Requests that lost their pages and began anew.",
-          (double)e->n_preempted },
-        { "vllm:mm_cache_queries_total", "counter", "Images and frames looked up in the cache.",
-          (double)e->n_image },
-        { "vllm:mm_cache_hits_total", "counter", "Images and frames found there.",
-          (double)e->n_image_cached },
-        { "ward:engine_calls_running", "gauge", "Calls that the engine works on.", (double)e->n_running },
-        { "ward:engine_calls_waiting", "gauge", "Calls that wait in the engine for room.",
-          (double)e->n_waiting },
-    };
-    for (size_t i = 0; i < WD_COUNT(lines); i++) {
-        put_head(out, lines[i].name, lines[i].type, lines[i].help);
-        put_name(out, lines[i].name, "", who, NULL);
-        wd_buf_printf(out, "%.17g\n", lines[i].value);
+    for (size_t i = 0; i < WD_COUNT(states); i++) {
+        put_head(out, states[i].name, states[i].type, states[i].help);
+        for (size_t k = 0; k < who->n_model; k++) {
+            const wd_metrics_engine *e = &who->model[k].state;
+            if (!who->model[k].has_state)
+                continue;
+            put_name(out, states[i].name, "", who->model[k].name, NULL);
+            if (states[i].offset == SIZE_MAX)
+                wd_buf_printf(out, "%.9g\n", e->kv_share);
+            else
+                wd_buf_printf(out, "%" PRIu64 "\n",
+                              *(const uint64_t *)(const void *)((const char *)e + states[i].offset));
+        }
     }
 }
 
@@ -233,27 +260,65 @@ static void put_answers(const wd_metrics *m, const wd_metrics_who *who, wd_buf *
                               who->route[r], s, m->answer[r][s]);
 }
 
+/* A copy of what one counts: no line is written under its lock. */
+static void look(wd_metrics *m, wd_metrics *out)
+{
+    pthread_mutex_lock(&m->mu);
+    memcpy(out->gauge, m->gauge, sizeof m->gauge);
+    memcpy(out->counter, m->counter, sizeof m->counter);
+    memcpy(out->histogram, m->histogram, sizeof m->histogram);
+    memcpy(out->answer, m->answer, sizeof m->answer);
+    pthread_mutex_unlock(&m->mu);
+}
+
+static void put_counts(const wd_metrics *server, const wd_metrics *of, const wd_metrics_who *who, wd_buf *out)
+{
+    for (size_t i = 0; i < WD_GAUGE_COUNT; i++) {
+        put_head(out, gauges[i].name, "gauge", gauges[i].help);
+        if (!gauges[i].of_model) {
+            put_name(out, gauges[i].name, "", who->n_model == 1 ? who->model[0].name : NULL, NULL);
+            wd_buf_printf(out, "%" PRId64 "\n", server->gauge[i]);
+        }
+        for (size_t k = 0; gauges[i].of_model && k < who->n_model; k++) {
+            put_name(out, gauges[i].name, "", who->model[k].name, NULL);
+            wd_buf_printf(out, "%" PRId64 "\n", of[k].gauge[i]);
+        }
+    }
+    for (size_t i = 0; i < WD_COUNTER_COUNT; i++) {
+        put_head(out, counters[i].name, "counter", counters[i].help);
+        if (counters[i].of_server) {
+            put_name(out, counters[i].name, "", who->n_model == 1 ? who->model[0].name : NULL,
+                     counters[i].label);
+            wd_buf_printf(out, "%" PRIu64 "\n", server->counter[i]);
+        }
+        for (size_t k = 0; !counters[i].of_server && k < who->n_model; k++) {
+            put_name(out, counters[i].name, "", who->model[k].name, counters[i].label);
+            wd_buf_printf(out, "%" PRIu64 "\n", of[k].counter[i]);
+        }
+    }
+    for (size_t i = 0; i < WD_HISTOGRAM_COUNT; i++) {
+        put_head(out, histograms[i].name, "histogram", histograms[i].help);
+        for (size_t k = 0; k < who->n_model; k++)
+            put_histogram(&of[k].histogram[i], i, who->model[k].name, out);
+    }
+    put_answers(server, who, out);
+}
+
 void wd_metrics_write(wd_metrics *m, const wd_metrics_who *who, wd_buf *out)
 {
+    wd_metrics *of = WD_ALLOC_N(wd_metrics, who->n_model + 1), *server = of ? &of[who->n_model] : NULL;
+    if (!of) {
+        out->failed = true;
+        return;
+    }
+    look(m, server);
+    for (size_t k = 0; k < who->n_model; k++)
+        look(who->model[k].of, &of[k]);
     put_head(out, "ward_build_info", "gauge", "The program.");
     wd_buf_printf(out, "ward_build_info{version=\"%s\",engine=\"", who->version);
     put_label(out, who->engine);
     wd_buf_str(out, "\"} 1\n");
-    if (who->state)
-        put_engine(who->state, who, out);
-    pthread_mutex_lock(&m->mu);
-    for (size_t i = 0; i < WD_GAUGE_COUNT; i++) {
-        put_head(out, gauges[i].name, "gauge", gauges[i].help);
-        put_name(out, gauges[i].name, "", who, NULL);
-        wd_buf_printf(out, "%" PRId64 "\n", m->gauge[i]);
-    }
-    for (size_t i = 0; i < WD_COUNTER_COUNT; i++) {
-        put_head(out, counters[i].name, "counter", counters[i].help);
-        put_name(out, counters[i].name, "", who, counters[i].label);
-        wd_buf_printf(out, "%" PRIu64 "\n", m->counter[i]);
-    }
-    for (size_t i = 0; i < WD_HISTOGRAM_COUNT; i++)
-        put_histogram(m, i, who, out);
-    put_answers(m, who, out);
-    pthread_mutex_unlock(&m->mu);
+    put_states(who, out);
+    put_counts(server, of, who, out);
+    wd_free(of);
 }

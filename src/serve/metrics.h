@@ -1,12 +1,15 @@
-/* Counters and histograms under vLLM's names (docs.vllm.ai, "Metrics"), in Prometheus' text format. Thread-safe. */
+/* Counters and histograms under vLLM's names (docs.vllm.ai, "Metrics"), in Prometheus' text format. Thread-safe.
+ *
+ * Each model has a wd_metrics for its requests, and the server one for what is no model's: requests that wait, connections,
+ * refusals, streams that were cut, answers by route. */
 #ifndef WD_SERVE_METRICS_H
 #define WD_SERVE_METRICS_H
 
 #include "base/buf.h"
 
 typedef enum wd_gauge {
-    WD_GAUGE_RUNNING, /* requests with a worker */
-    WD_GAUGE_WAITING, /* requests in the queue */
+    WD_GAUGE_RUNNING, /* requests with a worker, of a model */
+    WD_GAUGE_WAITING, /* requests in the queue: which model they are for is not known yet */
     WD_GAUGE_CONNECTIONS,
     WD_GAUGE_COUNT
 } wd_gauge;
@@ -54,16 +57,28 @@ void wd_metrics_answer(wd_metrics *m, size_t route, int http);
 typedef struct wd_metrics_engine {
     uint64_t n_running, n_waiting, n_preempted, n_image, n_image_cached;
     double kv_share; /* of its memory for keys and values, 0 .. 1 */
+    /* used, and the most; 0: no limit, or not known */
+    uint64_t kv_bytes, kv_max_bytes, prefix_bytes, prefix_max_bytes, image_bytes, image_max_bytes, max_seqs;
 } wd_metrics_engine;
 
-/* What tells this process apart: labels of every line, and of ward_build_info. */
+/* A model, and what was counted of its requests. */
+typedef struct wd_metrics_model {
+    const char *name;
+    wd_metrics *of;
+    bool has_state; /* state is known */
+    wd_metrics_engine state;
+} wd_metrics_model;
+
+/* What tells this process apart, and what its models did. */
 typedef struct wd_metrics_who {
-    const char *model, *version, *engine;
+    const char *version, *engine;
     const char *const *route; /* [n_route] */
     size_t n_route;
-    const wd_metrics_engine *state; /* NULL: not known */
+    const wd_metrics_model *model; /* [n_model] */
+    size_t n_model;
 } wd_metrics_who;
 
+/* m: of the server as a whole, what is no model's. */
 void wd_metrics_write(wd_metrics *m, const wd_metrics_who *who, wd_buf *out);
 
 #define WD_METRICS_ROUTES 32

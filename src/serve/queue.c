@@ -83,14 +83,18 @@ bool wd_serve__submit(wd_req *r)
 static wd_status prepare(wd_req *r, wd_fault *f)
 {
     const double waited = (double)(wd_clock_ns() - r->start_ns) * 1e-9;
-    wd_metrics_observe(r->server->metrics, WD_HISTOGRAM_QUEUED, waited);
     r->arena = wd_arena_create(ARENA_MAX, true);
     if (!r->arena)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
     r->tenant = wd_gate_tenant(r->visit);
     WD_TRY(wd_serve__read_body(r, f));
+    if (!r->route->no_model) {
+        WD_TRY(wd_serve__choose_model(r, f));
+        wd_metrics_gauge(r->model->metrics, WD_GAUGE_RUNNING, 1);
+        wd_metrics_observe(r->model->metrics, WD_HISTOGRAM_QUEUED, waited);
+    }
     WD_TRY(r->route->prepare(r, f));
-    const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->server->o.model,
+    const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->model ? r->model->name : NULL,
                                        wd_buf_view(&r->body), f);
     wd_buf_wipe(&r->body);
     wd_buf_free(&r->body);
@@ -165,7 +169,6 @@ static void visit(struct wd_queue *q, wd_req *r, bool first)
     if (first) {
         wd_fault f;
         wd_metrics_gauge(m, WD_GAUGE_WAITING, -1);
-        wd_metrics_gauge(m, WD_GAUGE_RUNNING, 1);
         if (atomic_load(&r->cancel) || prepare(r, &f) == WD_OK)
             share(q, r);
         else
@@ -183,7 +186,10 @@ static void visit(struct wd_queue *q, wd_req *r, bool first)
     if (!last)
         return;
     finish(r);
-    wd_metrics_gauge(m, WD_GAUGE_RUNNING, -1);
+    if (r->model)
+        wd_metrics_gauge(r->model->metrics, WD_GAUGE_RUNNING, -1);
+    wd_models_release(r->server->models, r->model);
+    r->model = NULL;
     pthread_mutex_lock(&q->mu);
     if (--q->n_active == 0)
         pthread_cond_broadcast(&q->idle);

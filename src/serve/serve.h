@@ -13,13 +13,15 @@
 
 #include "engine/engine.h"
 #include "guard/guard.h"
+#include "serve/models.h"
 #include "text/tokenizer.h"
 
 typedef struct wd_serve_opts {
-    wd_engine *engine;             /* borrowed, as all below */
-    const wd_tokenizer *tokenizer; /* of its model; NULL: no routes and fields that speak of tokens */
+    wd_models *models;             /* those that may be asked; NULL: the one below. Borrowed, as all here */
+    wd_engine *engine;             /* of the one model */
+    const wd_tokenizer *tokenizer; /* of it; NULL: no routes and fields that speak of tokens */
     wd_guard *guard;               /* who may do what, and the audit; NULL: an open server */
-    const char *model;             /* the name it is served under */
+    const char *model;             /* the name that it is served under */
     const char *version;           /* of the program */
     const char *address;           /* numeric, IPv4 or IPv6          default "127.0.0.1" */
     uint16_t port;                 /* 0: the system chooses          default 8080 */

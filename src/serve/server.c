@@ -11,7 +11,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -454,6 +453,18 @@ static wd_status listen_on(wd_server *s, const address *a, wd_err *err)
     return WD_OK;
 }
 
+/* The options' list, or one of the one model that they name. */
+static wd_status open_models(wd_server *s, wd_err *err)
+{
+    s->models = s->o.models;
+    if (s->models)
+        return WD_OK;
+    const wd_served_opts one = { .name = s->o.model, .engine = s->o.engine, .tokenizer = s->o.tokenizer };
+    WD_TRY(wd_models_create(&s->own_models, err));
+    s->models = s->own_models;
+    return wd_models_add(s->models, &one, false, err);
+}
+
 static wd_status start(wd_server *s, wd_err *err)
 {
     address a;
@@ -461,10 +472,7 @@ static wd_status start(wd_server *s, wd_err *err)
     WD_TRY(read_address(&s->o, &a, &loopback, err));
     WD_TRY(check_opts(&s->o, loopback, err));
     s->open = !s->o.guard;
-    s->kind = WD_CHAT_QWEN3;
-    for (int k = 0; k < WD_CHAT_N_KIND; k++)
-        if (!strcmp(wd_chat_kind_name((wd_chat_kind)k), s->o.engine->info.chat_kind))
-            s->kind = (wd_chat_kind)k;
+    WD_TRY(open_models(s, err));
     s->metrics = wd_metrics_create();
     if (!s->metrics)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
@@ -481,7 +489,6 @@ wd_status wd_serve_start(const wd_serve_opts *o, wd_server **out, wd_err *err)
     if (!s)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
     s->o = *o;
-    s->created = (int64_t)time(NULL);
     sem_init(&s->decoders, 0, 4);
     sigfillset(&all); /* signals are for the caller's thread: those made here inherit the mask */
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -522,6 +529,7 @@ void wd_serve_stop(wd_server *s)
     }
     wd_queue_destroy(s->queue);
     wd_watcher_destroy(s->watcher);
+    wd_models_destroy(s->own_models);
     wd_metrics_destroy(s->metrics);
     sem_destroy(&s->decoders);
     wd_free(s);

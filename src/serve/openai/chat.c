@@ -158,7 +158,7 @@ static wd_status read_logprobs(chat *c, wd_fault *f)
     if (q->top_logprobs > 0 && !q->logprobs)
         return wd_fault_set(f, 400, "invalid_value", "top_logprobs", "top_logprobs needs logprobs: true");
     if (q->logprobs || q->prompt_logprobs >= 0)
-        WD_TRY(wd_serve__need_tokenizer(c->r->server, "logprobs", f));
+        WD_TRY(wd_serve__need_tokenizer(c->r, "logprobs", f));
     if (q->prompt_logprobs >= 0 && q->s.stream)
         return wd_fault_set(f, 400, "unsupported", "prompt_logprobs", "prompt_logprobs are not streamed");
     c->generate.logprobs = q->logprobs;
@@ -221,7 +221,7 @@ static void put_token(const wd_tokenizer *tok, uint32_t id, float lp, wd_buf *ou
 static void on_token(void *self, uint32_t id, const wd_token_logprob *lp)
 {
     choice *ch = self;
-    const wd_tokenizer *tok = ch->c->r->server->o.tokenizer;
+    const wd_tokenizer *tok = ch->c->r->model->tokenizer;
     wd_buf *out = &ch->logprobs;
     wd_pace_token(&ch->pace);
     if (!lp || wd_tokenizer_is_special(tok, id)) /* an end token is no part of the reply */
@@ -243,7 +243,7 @@ static void on_token(void *self, uint32_t id, const wd_token_logprob *lp)
 /* As vLLM gives them: null, then for each token an object by token id. */
 static void put_prompt_logprobs(chat *c, const wd_generated *g, wd_buf *out)
 {
-    const wd_tokenizer *tok = c->r->server->o.tokenizer;
+    const wd_tokenizer *tok = c->r->model->tokenizer;
     wd_buf_str(out, "[null");
     for (size_t i = 1; i < g->n_prompt; i++) {
         const wd_token_logprob *lp = &g->prompt_logprob[i];
@@ -279,7 +279,7 @@ static void chunk_begin(choice *ch)
     wd_buf_printf(&ch->chunk,
                   "data: {\"id\":\"%s\",\"object\":\"chat.completion.chunk\",\"created\":%lld,\"model\":",
                   c->id, c->created);
-    wd_buf_json(&ch->chunk, wd_span_str(c->r->server->o.model));
+    wd_buf_json(&ch->chunk, wd_span_str(c->r->model->name));
     wd_buf_printf(&ch->chunk, ",\"choices\":[{\"index\":%zu,\"delta\":{", ch->index);
 }
 
@@ -472,7 +472,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     chat *c = r->state;
     choice *ch = &c->choice[i];
     wd_err err = { 0 };
-    const wd_engine *e = r->server->o.engine;
+    const wd_engine *e = r->model->engine;
     wd_generated g;
     wd_arena *a = wd_arena_create((size_t)1 << 31, true);
     if (!a)
@@ -506,7 +506,7 @@ static void finish_stream(chat *c)
         wd_buf_printf(&b,
                       "data: {\"id\":\"%s\",\"object\":\"chat.completion.chunk\",\"created\":%lld,\"model\":",
                       c->id, c->created);
-        wd_buf_json(&b, wd_span_str(c->r->server->o.model));
+        wd_buf_json(&b, wd_span_str(c->r->model->name));
         wd_buf_str(&b, ",\"choices\":[],\"usage\":");
         wd_serve__usage(&b, c->n_prompt, c->n_cached, c->n_reply);
         wd_buf_str(&b, "}\n\n");
@@ -528,7 +528,7 @@ static void finish(wd_req *r)
     }
     wd_buf_printf(&b, "{\"id\":\"%s\",\"object\":\"chat.completion\",\"created\":%lld,\"model\":", c->id,
                   c->created);
-    wd_buf_json(&b, wd_span_str(r->server->o.model));
+    wd_buf_json(&b, wd_span_str(r->model->name));
     wd_buf_str(&b, ",\"choices\":[");
     for (size_t i = 0; i < c->n_choice; i++) {
         if (i)

@@ -38,17 +38,23 @@ wd_status wd_serve__read_body(wd_req *r, wd_fault *f)
     return WD_OK;
 }
 
-wd_status wd_serve__check_model(const wd_server *s, wd_span name, wd_fault *f)
+wd_status wd_serve__no_such_model(const char *param, wd_fault *f)
 {
-    if (!name.n || wd_span_is(name, s->o.model))
-        return WD_OK;
-    return wd_fault_set(f, 404, "model_not_found", "model",
-                        "this server has no model of that name; it has \"%s\"", s->o.model);
+    return wd_fault_set(f, 404, "model_not_found", param,
+                        "this server has no model of that name; GET /v1/models lists those it has");
 }
 
-wd_status wd_serve__need_tokenizer(const wd_server *s, const char *param, wd_fault *f)
+wd_status wd_serve__choose_model(wd_req *r, wd_fault *f)
 {
-    if (s->o.tokenizer)
+    const json_t *name = json_object_get(r->json,
+                                         "model"); /* of another type: the route's table refuses it */
+    r->model = wd_models_hold(r->server->models, json_is_string(name) ? wd_json_span(name) : (wd_span){ 0 });
+    return r->model ? WD_OK : wd_serve__no_such_model("model", f);
+}
+
+wd_status wd_serve__need_tokenizer(const wd_req *r, const char *param, wd_fault *f)
+{
+    if (r->model->tokenizer)
         return WD_OK;
     return wd_fault_set(f, 501, "unsupported", param, "this engine does not say what its tokens are");
 }
@@ -125,8 +131,7 @@ wd_status wd_serve__sampling(wd_req *r, const wd_sampling *s, wd_generate *rq, w
 {
     const wd_server *server = r->server;
     wd_sample_opts *o = &rq->sample;
-    WD_TRY(wd_serve__check_model(server, s->model, f));
-    *o = server->o.engine->info.sample;
+    *o = r->model->engine->info.sample;
     take(s->temperature, &o->temperature);
     take(s->top_p, &o->top_p);
     take(s->min_p, &o->min_p);
@@ -186,7 +191,7 @@ wd_status wd_serve__template_kwargs(const json_t *o, wd_chat *chat, wd_fault *f)
 void wd_pace_token(wd_pace *p)
 {
     const uint64_t now = wd_clock_ns();
-    wd_metrics *m = p->r->server->metrics;
+    wd_metrics *m = p->r->model->metrics;
     if (p->n++ == 0)
         wd_metrics_observe(m, WD_HISTOGRAM_FIRST_TOKEN, (double)(now - p->r->start_ns) * 1e-9);
     else
@@ -199,7 +204,7 @@ void wd_serve__account(wd_req *r, wd_status st, const wd_generated *out, bool fi
     static const wd_counter ends[] = { [WD_FINISH_STOP] = WD_COUNTER_STOP,
                                        [WD_FINISH_LENGTH] = WD_COUNTER_LENGTH,
                                        [WD_FINISH_TOOL_CALLS] = WD_COUNTER_TOOL_CALLS };
-    wd_metrics *m = r->server->metrics;
+    wd_metrics *m = r->model->metrics;
     if (st) {
         wd_metrics_count(m, st == WD_E_CANCELLED ? WD_COUNTER_ABORT : WD_COUNTER_ERROR, 1);
         return;
@@ -223,9 +228,9 @@ void wd_serve__account(wd_req *r, wd_status st, const wd_generated *out, bool fi
 
 void wd_serve__account_prompt(wd_req *r, size_t n_token)
 {
-    wd_metrics_count(r->server->metrics, WD_COUNTER_PROMPT_TOKENS, n_token);
-    wd_metrics_count(r->server->metrics, WD_COUNTER_STOP, 1);
-    wd_metrics_observe(r->server->metrics, WD_HISTOGRAM_WHOLE, (double)(wd_clock_ns() - r->start_ns) * 1e-9);
+    wd_metrics_count(r->model->metrics, WD_COUNTER_PROMPT_TOKENS, n_token);
+    wd_metrics_count(r->model->metrics, WD_COUNTER_STOP, 1);
+    wd_metrics_observe(r->model->metrics, WD_HISTOGRAM_WHOLE, (double)(wd_clock_ns() - r->start_ns) * 1e-9);
     pthread_mutex_lock(&r->mu);
     r->n_prompt = n_token;
     pthread_mutex_unlock(&r->mu);

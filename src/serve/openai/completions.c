@@ -93,7 +93,7 @@ static wd_status no_memory(wd_fault *f)
 
 static wd_status read_ids(text_job *j, const json_t *v, prompt *p, wd_fault *f)
 {
-    const wd_tokenizer *tok = j->r->server->o.tokenizer;
+    const wd_tokenizer *tok = j->r->model->tokenizer;
     const uint32_t n_vocab = wd_tokenizer_n_vocab(tok);
     wd_err err = { 0 };
     for (size_t i = 0; i < json_array_size(v); i++) {
@@ -121,8 +121,7 @@ static wd_status read_prompt(text_job *j, const json_t *v, prompt *p, wd_fault *
                             "prompt is %s, expected a string, token ids, or an array of either",
                             wd_json_kind(v));
     p->text = wd_json_span(v);
-    const wd_status st = wd_tokenizer_encode(j->r->server->o.tokenizer, p->text, WD_TOK_SPECIAL, &p->ids,
-                                             &err);
+    const wd_status st = wd_tokenizer_encode(j->r->model->tokenizer, p->text, WD_TOK_SPECIAL, &p->ids, &err);
     if (st)
         return wd_fault_of(f, st, "prompt", &err);
     if (!p->ids.n)
@@ -163,7 +162,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     WD_TRY(wd_fields_read(fields, WD_COUNT(fields), r->json, "", &j->rq, f));
     WD_TRY(wd_serve__sampling(r, &j->rq.s, &j->generate, f));
     WD_TRY(wd_serve__include_usage(&j->rq.s, &j->usage, f));
-    WD_TRY(wd_serve__need_tokenizer(r->server, "prompt", f));
+    WD_TRY(wd_serve__need_tokenizer(r, "prompt", f));
     if (json_string_length(j->rq.suffix) || (j->rq.suffix && !json_is_string(j->rq.suffix)))
         return wd_fault_set(f, 400, "unsupported", "suffix", "suffix is not taken");
     j->generate.logprobs = j->rq.logprobs >= 0;
@@ -188,7 +187,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
 static void on_token(void *self, uint32_t id, const wd_token_logprob *lp)
 {
     reply *y = self;
-    const wd_tokenizer *tok = y->job->r->server->o.tokenizer;
+    const wd_tokenizer *tok = y->job->r->model->tokenizer;
     wd_pace_token(&y->pace);
     if (!lp || wd_tokenizer_is_special(tok, id))
         return;
@@ -248,7 +247,7 @@ static void put_head(const text_job *j, wd_buf *out)
 {
     wd_buf_printf(out, "{\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%lld,\"model\":", j->id,
                   j->created);
-    wd_buf_json(out, wd_span_str(j->r->server->o.model));
+    wd_buf_json(out, wd_span_str(j->r->model->name));
 }
 
 static wd_status put_chunk(reply *y, wd_span text, const char *finish, wd_err *err)
@@ -298,7 +297,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     text_job *j = r->state;
     reply *y = &j->reply[i];
     wd_err err = { 0 };
-    const wd_engine *e = r->server->o.engine;
+    const wd_engine *e = r->model->engine;
     wd_generated g;
     wd_arena *a = wd_arena_create((size_t)1 << 31, true);
     if (!a)

@@ -51,14 +51,13 @@ static wd_status prepare(wd_req *r, wd_fault *f)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
     r->state = j;
     WD_TRY(wd_fields_read(fields, WD_COUNT(fields), r->json, "", &j->rq, f));
-    WD_TRY(wd_serve__check_model(r->server, j->rq.model, f));
     j->base64 = wd_span_is(j->rq.encoding, "base64");
     if (j->rq.encoding.n && !j->base64 && !wd_span_is(j->rq.encoding, "float"))
         return wd_fault_set(f, 400, "invalid_value", "encoding_format",
                             "encoding_format: expected float or base64");
-    if (j->rq.dimensions > r->server->o.engine->info.n_embd)
+    if (j->rq.dimensions > r->model->engine->info.n_embd)
         return wd_fault_set(f, 400, "invalid_value", "dimensions", "dimensions is %lld, the model has %u",
-                            (long long)j->rq.dimensions, r->server->o.engine->info.n_embd);
+                            (long long)j->rq.dimensions, r->model->engine->info.n_embd);
     const bool list = json_is_array(j->rq.input);
     const size_t n = list ? json_array_size(j->rq.input) : 1;
     if (n == 0 || n > r->server->o.max_inputs)
@@ -88,7 +87,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     embed_job *j = r->state;
     input *in = &j->input[i];
     wd_err err = { 0 };
-    const wd_engine *e = r->server->o.engine;
+    const wd_engine *e = r->model->engine;
     in->arena = wd_arena_create((size_t)1 << 31, true);
     if (!in->arena)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
@@ -138,7 +137,7 @@ static void finish(wd_req *r)
         n_token += j->input[i].n_token;
     }
     wd_buf_str(&b, "],\"model\":");
-    wd_buf_json(&b, wd_span_str(r->server->o.model));
+    wd_buf_json(&b, wd_span_str(r->model->name));
     wd_buf_printf(&b, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", n_token, n_token);
     wd_serve__account_prompt(r, n_token);
     wd_serve__answer(r, 200, "application/json", &b);

@@ -61,7 +61,7 @@ wd_status wd_serve__image(wd_req *r, wd_span url, const char *param, uint64_t *p
     wd_image *im = WD_NEW(r->arena, wd_image); /* in the arena: freed with it */
     if (!im)
         return no_memory(f);
-    if (!r->server->o.engine->info.sees)
+    if (!r->model->engine->info.sees)
         return wd_fault_set(f, 400, "unsupported", param, "%s: this model takes no images", param);
     WD_TRY(read_data_url(r, url, param, &bytes, f));
     const wd_image_opts o = { .cancel = &r->cancel };

@@ -48,7 +48,6 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     wd_serve__new_id("rerank-", j->id);
     j->rq.return_documents = r->route == &wd_route_rerank;
     WD_TRY(wd_fields_read(fields, WD_COUNT(fields), r->json, "", &j->rq, f));
-    WD_TRY(wd_serve__check_model(r->server, j->rq.model, f));
     WD_TRY(wd_serve__item(r, j->rq.query, "query", &pixels, &j->query, f));
     const size_t n = json_array_size(j->rq.documents);
     if (n == 0 || n > r->server->o.max_inputs)
@@ -73,7 +72,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     rank_job *j = r->state;
     document *d = &j->document[i];
     wd_err err = { 0 };
-    const wd_engine *e = r->server->o.engine;
+    const wd_engine *e = r->model->engine;
     wd_arena *a = wd_arena_create((size_t)1 << 31, true);
     if (!a)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
@@ -119,7 +118,7 @@ static void finish(wd_req *r)
         n_token += j->document[i].n_token;
     qsort(j->document, j->n, sizeof *j->document, by_score);
     wd_buf_printf(&b, "{\"id\":\"%s\",\"model\":", j->id);
-    wd_buf_json(&b, wd_span_str(r->server->o.model));
+    wd_buf_json(&b, wd_span_str(r->model->name));
     wd_buf_str(&b, ",\"results\":[");
     const size_t n = j->rq.top_n ? WD_MIN(j->n, (size_t)j->rq.top_n) : j->n;
     for (size_t i = 0; i < n; i++) {

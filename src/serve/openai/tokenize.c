@@ -53,14 +53,13 @@ static wd_status begin(wd_req *r, const wd_field *table, size_t n, tokens_job **
     r->state = j;
     j->rq.add_special_tokens = j->rq.add_generation_prompt = true;
     WD_TRY(wd_fields_read(table, n, r->json, "", &j->rq, f));
-    WD_TRY(wd_serve__check_model(r->server, j->rq.model, f));
-    return wd_serve__need_tokenizer(r->server, NULL, f);
+    return wd_serve__need_tokenizer(r, NULL, f);
 }
 
 static wd_status encode_chat(wd_req *r, tokens_job *j, wd_fault *f)
 {
     wd_messages m;
-    wd_chat chat = { .kind = r->server->kind, .no_generation_prompt = !j->rq.add_generation_prompt };
+    wd_chat chat = { .kind = r->model->kind, .no_generation_prompt = !j->rq.add_generation_prompt };
     wd_chat_text text;
     wd_prompt p;
     wd_err err = { 0 };
@@ -75,7 +74,7 @@ static wd_status encode_chat(wd_req *r, tokens_job *j, wd_fault *f)
         chat.tools = (wd_chat_json){ .value = j->rq.tools };
     wd_status st = wd_chat_render(r->arena, &chat, &text, &err);
     if (!st)
-        st = wd_prompt_encode(r->arena, r->server->o.tokenizer, &text, NULL, false, 0, &p, &err);
+        st = wd_prompt_encode(r->arena, r->model->tokenizer, &text, NULL, false, 0, &p, &err);
     if (!st) {
         wd_ids_add(&j->ids, p.id, p.n_id);
         st = wd_ids_check(&j->ids, "messages", &err);
@@ -95,8 +94,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
         return wd_fault_set(f, 400, text ? "invalid_type" : "missing", "prompt",
                             "prompt is %s, expected a string", text ? wd_json_kind(text) : "missing");
     const unsigned flags = WD_TOK_SPECIAL | (j->rq.add_special_tokens ? WD_TOK_POST : 0);
-    const wd_status st = wd_tokenizer_encode(r->server->o.tokenizer, wd_json_span(text), flags, &j->ids,
-                                             &err);
+    const wd_status st = wd_tokenizer_encode(r->model->tokenizer, wd_json_span(text), flags, &j->ids, &err);
     return st ? wd_fault_of(f, st, "prompt", &err) : WD_OK;
 }
 
@@ -105,13 +103,13 @@ static void finish(wd_req *r)
     const tokens_job *j = r->state;
     wd_buf b = { 0 };
     wd_buf_printf(&b, "{\"count\":%zu,\"max_model_len\":%u,\"tokens\":[", j->ids.n,
-                  r->server->o.engine->info.context);
+                  r->model->engine->info.context);
     for (size_t i = 0; i < j->ids.n; i++)
         wd_buf_printf(&b, "%s%u", i ? "," : "", j->ids.v[i]);
     wd_buf_str(&b, "],\"token_strs\":");
     for (size_t i = 0; i < j->ids.n && j->rq.return_token_strs; i++) {
         wd_buf_char(&b, i ? ',' : '[');
-        wd_serve__token_text(r->server->o.tokenizer, j->ids.v[i], &b);
+        wd_serve__token_text(r->model->tokenizer, j->ids.v[i], &b);
     }
     wd_buf_str(&b, !j->rq.return_token_strs ? "null}" : j->ids.n ? "]}" : "[]}");
     wd_serve__answer(r, 200, "application/json", &b);
@@ -122,7 +120,7 @@ static wd_status prepare_text(wd_req *r, wd_fault *f)
     tokens_job *j;
     wd_err err = { 0 };
     WD_TRY(begin(r, detokenize_fields, WD_COUNT(detokenize_fields), &j, f));
-    const uint32_t n_vocab = wd_tokenizer_n_vocab(r->server->o.tokenizer);
+    const uint32_t n_vocab = wd_tokenizer_n_vocab(r->model->tokenizer);
     for (size_t i = 0; i < json_array_size(j->rq.tokens); i++) {
         const json_t *v = json_array_get(j->rq.tokens, i);
         if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= (json_int_t)n_vocab)
@@ -132,7 +130,7 @@ static wd_status prepare_text(wd_req *r, wd_fault *f)
     }
     wd_status st = wd_ids_check(&j->ids, "tokens", &err);
     if (!st)
-        st = wd_tokenizer_decode(r->server->o.tokenizer, j->ids.v, j->ids.n, false, &j->text, &err);
+        st = wd_tokenizer_decode(r->model->tokenizer, j->ids.v, j->ids.n, false, &j->text, &err);
     return st ? wd_fault_of(f, st, "tokens", &err) : WD_OK;
 }
 
