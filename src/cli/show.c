@@ -76,6 +76,8 @@ wd_status wd_show_text_end(wd_show *s, const wd_generated *g, wd_err *err)
 
 static json_t *ids(const uint32_t *id, size_t n)
 {
+    if (!id)
+        return json_null();
     json_t *a = json_array();
     for (size_t i = 0; a && i < n; i++)
         json_array_append_new(a, json_integer(id[i]));

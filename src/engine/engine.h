@@ -47,6 +47,8 @@ typedef struct wd_token_logprob {
     const wd_logprob *top; /* [n_top], most likely first */
 } wd_token_logprob;
 
+#define WD_TOKEN_UNKNOWN UINT32_MAX
+
 /* How a call is followed and stopped. {0} is fine. */
 typedef struct wd_watch {
     const atomic_bool *cancel;
@@ -54,7 +56,8 @@ typedef struct wd_watch {
     void (*progress)(void *self, wd_stage stage, uint64_t done, uint64_t total);
     /* Pieces of the reply as they are known (text/parse.h). A status other than WD_OK ends the call. */
     wd_status (*event)(void *self, const wd_parse_event *ev, wd_err *err);
-    /* Each token of the reply, before the pieces that it completes; lp NULL unless logprobs were asked for. */
+    /* Each token of the reply, before the pieces that it completes; lp NULL unless logprobs were asked for. An engine that
+     * does not know tokens calls it with WD_TOKEN_UNKNOWN before each piece. */
     void (*token)(void *self, uint32_t id, const wd_token_logprob *lp);
     void *self;
 } wd_watch;
@@ -97,10 +100,11 @@ typedef struct wd_timings {
 
 /* Lives in the arena that was given, but for `reply`, which the caller frees (wd_parsed_free). */
 typedef struct wd_generated {
-    const uint32_t *prompt_id; /* [n_prompt] */
+    const uint32_t *prompt_id; /* [n_prompt]; NULL: the engine knows their number alone */
     size_t n_prompt, n_cached; /* n_cached: taken from the cache, not computed again */
     size_t n_visual;           /* of n_prompt, tokens that stand for images and videos */
-    const uint32_t *id;        /* [n_id] the reply's tokens; an end token, if one came, is the last */
+    const uint32_t
+        *id; /* [n_id] the reply's tokens; an end token, if one came, is the last; or NULL, likewise */
     size_t n_id;
     size_t n_guess, n_guess_right;   /* tokens looked up ahead of their pass, and those of them that came */
     const wd_token_logprob *logprob; /* [n_id] or NULL */
@@ -131,12 +135,16 @@ typedef struct wd_rerank_pair {
     wd_watch watch;
 } wd_rerank_pair;
 
+#define WD_TOP_K_UNKNOWN INT32_MIN
+
 typedef struct wd_engine_info {
-    const char *name;      /* "qwen3_vl on cpu/avx512bf16" */
-    const char *chat_kind; /* text/chat.h */
-    bool sees;             /* takes images and videos */
-    uint32_t n_embd, context;
-    wd_sample_opts sample; /* what the model's publisher recommends (generation_config.json) */
+    const char *name;         /* "qwen3_vl on cpu/avx512bf16" */
+    const char *chat_kind;    /* text/chat.h; NULL: not known */
+    bool sees;                /* takes images and videos */
+    uint32_t n_embd, context; /* 0: not known */
+    /* What the model's publisher recommends (generation_config.json). Where the engine alone knows it, temperature, top_p
+     * and repetition_penalty are NAN and top_k is WD_TOP_K_UNKNOWN, and stand for it in a request. */
+    wd_sample_opts sample;
 } wd_engine_info;
 
 /* What an engine did since it was made, and does now. */

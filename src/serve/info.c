@@ -7,9 +7,10 @@ static void put_model(const wd_served *m, wd_buf *b)
 {
     wd_buf_str(b, "{\"id\":");
     wd_buf_json(b, wd_span_str(m->name));
-    wd_buf_printf(
-        b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"ward\",\"max_model_len\":%u,\"parent\":",
-        (long long)m->created, m->engine->info.context);
+    wd_buf_printf(b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"ward\"", (long long)m->created);
+    if (m->engine->info.context)
+        wd_buf_printf(b, ",\"max_model_len\":%u", m->engine->info.context);
+    wd_buf_str(b, ",\"parent\":");
     if (m->base)
         wd_buf_json(b, wd_span_str(m->base));
     else

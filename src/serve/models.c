@@ -107,8 +107,9 @@ static wd_status make_entry(const wd_served_opts *o, entry **out, wd_err *err)
         free_entry(e);
         return WD_FAIL(err, WD_E_NOMEM, "models: no memory");
     }
-    for (int k = 0; k < WD_CHAT_N_KIND; k++)
-        if (!strcmp(wd_chat_kind_name((wd_chat_kind)k), o->engine->info.chat_kind))
+    const char *kind = o->engine->info.chat_kind;
+    for (int k = 0; kind && k < WD_CHAT_N_KIND; k++)
+        if (!strcmp(wd_chat_kind_name((wd_chat_kind)k), kind))
             e->s.kind = (wd_chat_kind)k;
     *out = e;
     return WD_OK;

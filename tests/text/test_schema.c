@@ -134,6 +134,34 @@ static void text_that_is_not_json_is_constrained_too(void **state)
     wd_constraint_unref(&c);
 }
 
+static void it_tells_what_it_was_made_from(void **state)
+{
+    (void)state;
+    char schema[] = "{ \"type\" : \"integer\" }";
+    const wd_span choice[] = { WD_SPAN_LIT("yes"), WD_SPAN_LIT("no") };
+    wd_constraint *c;
+    assert_ok(wd_constraint_schema(wd_span_str(schema), WD_SPACE_NONE, &c, &err));
+    memset(schema, 'x', sizeof schema - 1); /* a copy */
+    const wd_constraint_source *s = wd_constraint_source_of(c);
+    assert_int_equal(s->kind, WD_CONSTRAINT_SCHEMA);
+    assert_true(wd_span_is(s->text, "{ \"type\" : \"integer\" }"));
+    wd_constraint_unref(&c);
+    assert_ok(wd_constraint_object(WD_SPACE_NONE, &c, &err));
+    assert_int_equal(wd_constraint_source_of(c)->kind, WD_CONSTRAINT_OBJECT);
+    wd_constraint_unref(&c);
+    assert_ok(wd_constraint_regex(WD_SPAN_LIT("a|b"), &c, &err));
+    s = wd_constraint_source_of(c);
+    assert_int_equal(s->kind, WD_CONSTRAINT_REGEX);
+    assert_true(wd_span_is(s->text, "a|b"));
+    wd_constraint_unref(&c);
+    assert_ok(wd_constraint_choice(choice, 2, &c, &err));
+    s = wd_constraint_source_of(c);
+    assert_int_equal(s->kind, WD_CONSTRAINT_CHOICE);
+    assert_int_equal(s->n_choice, 2);
+    assert_true(wd_span_is(s->choice[0], "yes") && wd_span_is(s->choice[1], "no"));
+    wd_constraint_unref(&c);
+}
+
 static void what_is_not_understood_is_refused_by_name(void **state)
 {
     static const struct {
@@ -216,6 +244,7 @@ int main(void)
         cmocka_unit_test(white_space_is_bounded),
         cmocka_unit_test(nesting_ends_where_it_can_still_be_closed),
         cmocka_unit_test(text_that_is_not_json_is_constrained_too),
+        cmocka_unit_test(it_tells_what_it_was_made_from),
         cmocka_unit_test(what_is_not_understood_is_refused_by_name),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };

@@ -459,7 +459,7 @@ static wd_status record_embed(wd_oracle *o, wd_arena *a, const wd_embed *rq, con
 static json_t *ids_json(const uint32_t *id, size_t n)
 {
     json_t *a = json_array();
-    for (size_t i = 0; a && i < n; i++)
+    for (size_t i = 0; a && id && i < n; i++)
         json_array_append_new(a, json_integer(id[i]));
     return a;
 }

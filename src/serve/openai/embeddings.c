@@ -55,9 +55,10 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     if (j->rq.encoding.n && !j->base64 && !wd_span_is(j->rq.encoding, "float"))
         return wd_fault_set(f, 400, "invalid_value", "encoding_format",
                             "encoding_format: expected float or base64");
-    if (j->rq.dimensions > r->model->engine->info.n_embd)
+    const uint32_t n_embd = r->model->engine->info.n_embd;
+    if (n_embd && j->rq.dimensions > n_embd)
         return wd_fault_set(f, 400, "invalid_value", "dimensions", "dimensions is %lld, the model has %u",
-                            (long long)j->rq.dimensions, r->model->engine->info.n_embd);
+                            (long long)j->rq.dimensions, n_embd);
     const bool list = json_is_array(j->rq.input);
     const size_t n = list ? json_array_size(j->rq.input) : 1;
     if (n == 0 || n > r->server->o.max_inputs)

@@ -24,6 +24,30 @@ static wd_status begin(wd_space space, bool raw, wd_constraint **out, wd_err *er
     return WD_OK;
 }
 
+/* A copy that lives in the constraint; NULL in it when there is no memory. */
+static wd_span kept(wd_constraint *c, wd_span s)
+{
+    return wd_span_of(wd_arena_strndup(c->arena, (const char *)s.p, s.n), s.n);
+}
+
+static wd_status keep(wd_constraint *c, wd_constraint_kind kind, wd_span text, wd_err *err)
+{
+    c->source = (wd_constraint_source){ .kind = kind, .text = kept(c, text) };
+    return c->source.text.p ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "constraint: no memory");
+}
+
+static wd_status keep_choice(wd_constraint *c, const wd_span *text, size_t n, wd_err *err)
+{
+    wd_span *choice = WD_NEW_N(c->arena, wd_span, n);
+    bool good = choice != NULL;
+    for (size_t i = 0; good && i < n; i++) {
+        choice[i] = kept(c, text[i]);
+        good = choice[i].p != NULL;
+    }
+    c->source = (wd_constraint_source){ .kind = WD_CONSTRAINT_CHOICE, .choice = choice, .n_choice = n };
+    return good ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "constraint: no memory");
+}
+
 static wd_status finish(wd_constraint *c, wd_status st, wd_constraint **out)
 {
     if (st)
@@ -40,12 +64,17 @@ wd_status wd_constraint_schema(wd_span json, wd_space space, wd_constraint **out
         return WD_FAIL(err, WD_E_LIMIT, "schema: %zu bytes, expected at most %zu", json.n,
                        WD_SCHEMA_BYTES_MAX);
     WD_TRY(begin(space, false, &c, err));
-    return finish(c, wd_schema__compile(c, json, err), out);
+    wd_status st = wd_schema__compile(c, json, err);
+    if (!st)
+        st = keep(c, WD_CONSTRAINT_SCHEMA, json, err);
+    return finish(c, st, out);
 }
 
 wd_status wd_constraint_object(wd_space space, wd_constraint **out, wd_err *err)
 {
-    return wd_constraint_schema(WD_SPAN_LIT("{\"type\":\"object\"}"), space, out, err);
+    WD_TRY(wd_constraint_schema(WD_SPAN_LIT("{\"type\":\"object\"}"), space, out, err));
+    (*out)->source.kind = WD_CONSTRAINT_OBJECT;
+    return WD_OK;
 }
 
 /* The document is a text without quotes. */
@@ -77,6 +106,8 @@ wd_status wd_constraint_regex(wd_span re, wd_constraint **out, wd_err *err)
     wd_status st = wd_dfa_regex(c->arena, re, false, "constraint", &d, err);
     if (!st)
         st = text_of(c, d, err);
+    if (!st)
+        st = keep(c, WD_CONSTRAINT_REGEX, re, err);
     return finish(c, st, out);
 }
 
@@ -100,6 +131,8 @@ wd_status wd_constraint_choice(const wd_span *text, size_t n, wd_constraint **ou
     wd_status st = wd_dfa_literals(c->arena, text, n, &d, err);
     if (!st)
         st = text_of(c, d, err);
+    if (!st)
+        st = keep_choice(c, text, n, err);
     return finish(c, st, out);
 }
 
@@ -118,6 +151,11 @@ void wd_constraint_unref(wd_constraint **c)
         return;
     wd_arena_destroy(x->arena);
     wd_free(x);
+}
+
+const wd_constraint_source *wd_constraint_source_of(const wd_constraint *c)
+{
+    return &c->source;
 }
 
 bool wd_constraint_accepts(const wd_constraint *c, wd_span text)

@@ -57,6 +57,22 @@ WD_MUST_CHECK wd_status wd_constraint_choice(const wd_span *text, size_t n, wd_c
 wd_constraint *wd_constraint_ref(const wd_constraint *c);
 void wd_constraint_unref(wd_constraint **c); /* accepts NULL in it, and nulls it */
 
+/* What a constraint was made from, to be handed to another server: lives as long as the constraint. */
+typedef enum wd_constraint_kind {
+    WD_CONSTRAINT_SCHEMA, /* text: JSON */
+    WD_CONSTRAINT_OBJECT,
+    WD_CONSTRAINT_REGEX, /* text */
+    WD_CONSTRAINT_CHOICE /* choice [n_choice] */
+} wd_constraint_kind;
+
+typedef struct wd_constraint_source {
+    wd_constraint_kind kind;
+    wd_span text;
+    const wd_span *choice;
+    size_t n_choice;
+} wd_constraint_source;
+const wd_constraint_source *wd_constraint_source_of(const wd_constraint *c);
+
 /* Whether text is a complete one that the constraint lets through, byte by byte as a model would write it. */
 bool wd_constraint_accepts(const wd_constraint *c, wd_span text);
 

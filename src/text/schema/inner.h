@@ -67,6 +67,7 @@ struct wd_constraint {
     uint32_t n_node;
     wd_space space;
     bool raw; /* not JSON: no white space around it */
+    wd_constraint_source source;
 };
 
 /* --- the machine --------------------------------------------------------------------------------------------------- */
