@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/trust.h"
 #include "guard/audit.h"
+#include "guard/ship.h"
 
 #define LINES_MAX ((size_t)2 << 30)
 #define STDIN_MAX ((size_t)64 << 20)
@@ -14,8 +15,9 @@
 typedef struct options {
     const char *data, *db, *key, *anchors, *lines, *format;
     const char *subject, *action, *tenant, *outcome, *visit, *since, *until;
-    int64_t after, last;
-    bool json;
+    const char *to, *name, *ca, *fingerprint, *cert, *cert_key;
+    int64_t after, last, timeout_s;
+    bool follow, json;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -43,6 +45,18 @@ static const wd_opt opts[] = {
     { "after", 0, WD_OPT_INT, AT(after), "0", 0, 9e15, "list, export: only records with a higher number" },
     { "last", 'n', WD_OPT_INT, AT(last), "0", 0, 100000,
       "list, export: only the newest so many; list: 50 when not given" },
+    { "to", 0, WD_OPT_STR, AT(to), NULL, 0, 0,
+      "ship: HOST or HOST:PORT of the log server; port 6514 when not given" },
+    { "ca", 0, WD_OPT_STR, AT(ca), NULL, 0, 0,
+      "ship: authorities of its certificate, PEM; else the system's" },
+    { "name", 0, WD_OPT_STR, AT(name), NULL, 0, 0, "ship: name in its certificate; else HOST" },
+    { "fingerprint", 0, WD_OPT_STR, AT(fingerprint), NULL, 0, 0,
+      "ship: its certificate's, sha-256:AB:CD:...; instead of --ca and --name" },
+    { "cert", 0, WD_OPT_STR, AT(cert), NULL, 0, 0, "ship: our certificate, PEM, where it asks who sends" },
+    { "cert-key", 0, WD_OPT_STR, AT(cert_key), NULL, 0, 0, "ship: its private key, PEM" },
+    { "timeout-s", 0, WD_OPT_INT, AT(timeout_s), "30", 1, 3600, "ship: for each step of a connection" },
+    { "follow", 0, WD_OPT_BOOL, AT(follow), "false", 0, 0,
+      "ship: go on with what is recorded later, also when the log server is away, until SIGTERM or Ctrl-C" },
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "machine-readable output" },
 };
 
@@ -236,6 +250,72 @@ static wd_status digest(wd_guard *g, const wd_identity *me, const options *o, wd
     return wd_cli_print(wd_span_of(hex, 65), err);
 }
 
+/* ---- ship ---- */
+
+/* "log.example", "log.example:6514", "10.0.0.7:6514", "[2001:db8::7]:6514", "2001:db8::7": taken apart in the arena. */
+static wd_status split_host(wd_cli *cli, const char *to, const char **host, const char **port, wd_err *err)
+{
+    const char *end, *colon = strchr(to, ':');
+
+    if (*to == '[') {
+        to++;
+        end = strchr(to, ']');
+        colon = end && end[1] == ':' ? end + 1 : NULL;
+        if (!end || (end[1] && !colon))
+            return WD_FAIL(err, WD_E_USAGE, "--to: expected [ADDRESS] or [ADDRESS]:PORT");
+    } else if (colon && strchr(colon + 1, ':')) {
+        end = to + strlen(to);
+        colon = NULL;
+    } else {
+        end = colon ? colon : to + strlen(to);
+    }
+    *host = wd_arena_strndup(cli->arena, to, (size_t)(end - to));
+    if (colon)
+        *port = colon + 1;
+    return *host ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "no memory for a host's name");
+}
+
+static wd_status ship_report(const options *o, const wd_ship_report *r, wd_err *err)
+{
+    wd_buf b = { 0 };
+
+    if (o->json)
+        return wd_cli_print_json(
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "to", o->to, "records", (json_int_t)r->n_record,
+                      "checkpoints", (json_int_t)r->n_checkpoint, "last", (json_int_t)r->seq, "connections",
+                      (json_int_t)r->n_connection, "failed", (json_int_t)r->n_failed),
+            err);
+    wd_buf_printf(&b, "sent %llu records and %llu checkpoints; the log server has them up to record %lld\n",
+                  (unsigned long long)r->n_record, (unsigned long long)r->n_checkpoint, (long long)r->seq);
+    wd_status st = wd_buf_check(&b, "report", err);
+    if (!st)
+        st = wd_cli_print(wd_buf_view(&b), err);
+    wd_buf_free(&b);
+    return st;
+}
+
+static wd_status ship(wd_cli *cli, wd_guard *g, const wd_identity *me, const options *o, wd_err *err)
+{
+    wd_ship_opts s = WD_SHIP_OPTS_DEFAULT;
+    wd_ship_report r;
+
+    if (!o->to)
+        return WD_FAIL(err, WD_E_USAGE, "ship needs the log server: --to HOST:PORT");
+    WD_TRY(split_host(cli, o->to, &s.host, &s.port, err));
+    s.ca = o->ca;
+    s.name = o->name;
+    s.fingerprint = o->fingerprint;
+    s.cert = o->cert;
+    s.key = o->cert_key;
+    s.follow = o->follow;
+    s.timeout_ms = (uint32_t)o->timeout_s * 1000;
+    s.cancel = &wd_cli_cancelled;
+    WD_TRY(wd_audit_ship(g, me, &s, &r, err));
+    return ship_report(o, &r, err);
+}
+
+/* ---- policy ---- */
+
 /* The table as data: reach by role, as in the Markdown form. */
 static json_t *policy_json(void)
 {
@@ -277,7 +357,9 @@ static wd_status policy(const options *o, wd_err *err)
 
 static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err)
 {
-    static const char *const ways[] = { "verify", "policy", "list", "export", "checkpoint", "digest" };
+    static const char *const ways[] = {
+        "verify", "policy", "list", "export", "checkpoint", "digest", "ship"
+    };
     options o = { 0 };
     wd_opt_list rest;
     wd_guard *g;
@@ -289,7 +371,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
         way++;
     if (rest.n != 1 || way == WD_COUNT(ways))
         return WD_FAIL(err, WD_E_USAGE,
-                       "ward audit takes one of verify, list, export, checkpoint, digest, policy");
+                       "ward audit takes one of verify, list, export, ship, checkpoint, digest, policy");
     if (way == 0)
         return verify(cli, &o, err);
     if (way == 1)
@@ -299,7 +381,8 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     const wd_status st = way == 2   ? list(g, &me, &o, err)
                          : way == 3 ? export(g, &me, &o, err)
                          : way == 4 ? checkpoint(g, &me, err)
-                                    : digest(g, &me, &o, err);
+                         : way == 5 ? digest(g, &me, &o, err)
+                                    : ship(cli, g, &me, &o, err);
     wd_guard_close(g);
     return st;
 }
@@ -307,19 +390,21 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
 const wd_command wd_cmd_audit = {
     .name = "audit",
     .brief = "what was done on the server: verify, list, export",
-    .operands = "verify | list | export | checkpoint | digest | policy",
+    .operands = "verify | list | export | ship | checkpoint | digest | policy",
     .about = "Reads the audit of ward serve (docs/trust.md). verify checks every record and signature, "
              "offline and without any\n"
              "secret: it finds what was edited, removed, added, moved or cut off, and exits 3 then. list "
              "shows records, the\n"
-             "newest 50 unless asked otherwise; export prints them as lines. checkpoint signs the end now. "
+             "newest 50 unless asked otherwise; export prints them as lines. ship sends\n"
+             "them to a log server, as syslog over TLS, from where it stopped. checkpoint signs the end now. "
              "digest reads a text from\n"
              "standard input and prints what stands for it in records. policy prints who may do what.",
     .examples = "  ward audit verify\n"
                 "  ward audit verify --db copy/ward.db --key audit.pub --anchors /mnt/worm/audit.anchors\n"
                 "  ward audit list --subject user:alice --since 2026-01-31\n"
                 "  ward audit export > audit.jsonl && ward audit verify --lines audit.jsonl --key audit.pub\n"
-                "  ward audit export --format syslog --after 12000\n",
+                "  ward audit export --format syslog --after 12000\n"
+                "  ward audit ship --to log.example:6514 --ca hospital-ca.pem --follow\n",
     .options = { "audit", opts, WD_COUNT(opts) },
     .run = run,
 };

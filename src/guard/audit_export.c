@@ -1,11 +1,9 @@
 /* The audit for people and for other systems: lists, exports, a checkpoint on demand. */
 #include "guard/audit.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
 #include "guard/chain.h"
 #include "guard/inner.h"
+#include "guard/syslog.h"
 
 #define LIST_MAX 100000 /* records that a list holds; an export has no end */
 
@@ -130,43 +128,12 @@ static wd_status put_line(sink *s, wd_err *err)
     return st;
 }
 
-/* A parameter of structured data: '"', '\' and ']' take a '\' before them (RFC 5424, section 6.3.3). */
-static void put_param(wd_buf *b, const char *key, const json_t *v)
-{
-    wd_buf_printf(b, " %s=\"", key);
-    if (json_is_integer(v))
-        wd_buf_printf(b, "%lld", (long long)json_integer_value(v));
-    for (const char *p = json_is_string(v) ? json_string_value(v) : ""; *p; p++) {
-        if (strchr("\"\\]", *p))
-            wd_buf_char(b, '\\');
-        wd_buf_char(b, *p);
-    }
-    wd_buf_char(b, '"');
-}
-
-/* <PRI>1 TIME HOST ward - ACTION [ward@32473 ...]: facility 13, log audit; warning for what was refused or failed. 32473 is
- * the number that RFC 5612 keeps for examples: Ward has none of its own. */
-static void put_syslog(sink *s, const json_t *o)
-{
-    const char *outcome = text_of(o, "outcome"), *action = text_of(o, "action");
-    const bool warn = !strcmp(outcome, "refused") || !strcmp(outcome, "failed") ||
-                      !strcmp(outcome, "interrupted");
-    const char *key;
-    json_t *v;
-
-    wd_buf_printf(&s->line, "<%d>1 %s %s ward - %.32s [ward@32473", 13 * 8 + (warn ? 4 : 6),
-                  text_of(o, "time"), s->host, *action ? action : "-");
-    json_object_foreach((json_t *)(uintptr_t)o, key, v) if (strcmp(key, "time") != 0)
-        put_param(&s->line, key, v);
-    wd_buf_char(&s->line, ']');
-}
-
 static wd_status put_record(void *ctx, const json_t *o, wd_span body, wd_span hash, wd_err *err)
 {
     sink *s = ctx;
 
     if (s->form == WD_AUDIT_RFC5424)
-        put_syslog(s, o);
+        wd_syslog_put_record(o, s->host, &s->line);
     else
         wd_chain_put_record(body, hash, &s->line);
     return put_line(s, err);
@@ -199,19 +166,6 @@ static wd_status put_signed(sink *s, wd_tx *tx, wd_err *err)
     return st;
 }
 
-/* RFC 5424 wants printable ASCII without spaces. */
-static void host_name(char out[256])
-{
-    if (gethostname(out, 256) < 0)
-        *out = 0;
-    out[255] = 0;
-    for (char *p = out; *p; p++)
-        if (*p <= ' ' || *p > '~')
-            *p = '_';
-    if (!*out)
-        memcpy(out, "-", 2);
-}
-
 wd_status wd_audit_export(wd_guard *g, const wd_identity *by, const wd_audit_filter *filter,
                           wd_audit_form form, wd_audit_line_fn fn, void *ctx, wd_err *err)
 {
@@ -221,7 +175,7 @@ wd_status wd_audit_export(wd_guard *g, const wd_identity *by, const wd_audit_fil
     WD_TRY(check_time(filter->since, "since", err));
     WD_TRY(check_time(filter->until, "until", err));
     WD_TRY(note(g, by, "audit.export", err));
-    host_name(s.host);
+    wd_syslog_host(s.host);
     WD_TRY(wd_store_begin(g->store, WD_STORE_READ, &tx, err));
     wd_status st = each(tx, filter, put_record, &s, err);
     if (!st && form == WD_AUDIT_JSON_LINES && whole(filter))

@@ -42,6 +42,9 @@ static const char *const schema[] = {
     "append-only'); END;"
     "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit is "
     "append-only'); END;",
+    /* What each log server has for certain (ship.c). */
+    "CREATE TABLE audit_ship(receiver TEXT PRIMARY KEY, seq INTEGER NOT NULL, checkpoint INTEGER NOT NULL,"
+    " changed_us INTEGER NOT NULL) STRICT;",
 };
 
 int64_t wd_guard__now(const wd_guard *g)

@@ -54,6 +54,7 @@ static const wd_rule rules[] = {
     { "key.list",         CLI,                                WD_SCOPE_ADMIN,   false, ONCE,  { t, _, _, _, _, A, _ } },
     { "audit.list",       CLI,                                WD_SCOPE_AUDIT,   false, ONCE,  { _, _, _, _, _, A, _ } },
     { "audit.export",     CLI,                                WD_SCOPE_AUDIT,   false, ONCE,  { _, _, _, _, _, A, _ } },
+    { "audit.ship",       CLI,                                WD_SCOPE_AUDIT,   false, ONCE,  { _, _, _, _, _, A, _ } },
     { "audit.checkpoint", CLI,                                WD_SCOPE_AUDIT,   false, ONCE,  { A, _, _, _, _, A, _ } },
     { "audit.digest",     CLI,                                WD_SCOPE_AUDIT,   false, ONCE,  { _, _, _, _, _, A, _ } },
 };

@@ -42,6 +42,7 @@ static const struct {
     { 0, 0, "key.list", "t----a-", "admin" },
     { 0, 0, "audit.list", "-----a-", "audit" },
     { 0, 0, "audit.export", "-----a-", "audit" },
+    { 0, 0, "audit.ship", "-----a-", "audit" },
     { 0, 0, "audit.checkpoint", "a----a-", "audit" },
     { 0, 0, "audit.digest", "-----a-", "audit" },
 };
