@@ -144,6 +144,100 @@ static void masks_hold_exactly_what_may_come(void **state)
     wd_lexicon_destroy(l);
 }
 
+#define MANY 3000
+
+static bool has_double(const wd_span *word, const uint64_t *mask, uint32_t id)
+{
+    for (uint32_t k = 1; k < MANY; k++)
+        if (k != id && bit(mask, k) && wd_span_eq(word[k], word[id]))
+            return true;
+    return false;
+}
+
+/* A vocabulary dense enough for whole branches of its trie to be alike: words of up to five pieces of four kinds. */
+static wd_lexicon *dense_lexicon(wd_rand *r, wd_span *word, uint8_t (*bytes)[16])
+{
+    static const char *const piece[] = { "a", "b", "e",  "q",      "Z",  "7",   " ",  ".",
+                                         "-", "@", "a",  "e",      "ab", "漢",  "字", "水",
+                                         "é", "я", "\"", "\\",     "\n", "\\n", "\t", "n",
+                                         "u", "æ", "¼",  "ð", "", "í ",  "Ñ" };
+    wd_lexicon *l = NULL;
+    for (size_t i = 1; i < MANY; i++) {
+        size_t n = 0;
+        if (i <= 256)
+            bytes[i][n++] = (uint8_t)(i - 1);
+        for (size_t k = i <= 256 ? 0 : 1 + wd_rand_below(r, 5); k > 0 && n + 3 < sizeof bytes[i]; k--) {
+            const wd_span p = wd_span_str(
+                piece[wd_rand_below(r, wd_rand_below(r, 3) ? 19 : WD_COUNT(piece))]);
+            memcpy(bytes[i] + n, p.p, p.n);
+            n += p.n;
+        }
+        word[i] = wd_span_of(bytes[i], n);
+    }
+    assert_ok(wd_lexicon_create_list(word, MANY, &l, &err));
+    return l;
+}
+
+/* Patterns whose states are of every sort that masks are found by: welcome kinds, unwelcome ones, counts, odd states. */
+static void masks_of_patterns_hold_exactly_what_may_come(void **state)
+{
+    static const char *const patterns[] = {
+        "{\"type\":\"string\",\"pattern\":\"e+\"}",
+        "{\"type\":\"string\",\"pattern\":\"^[^e]*$\"}",
+        "{\"type\":\"string\",\"pattern\":\"^[^e]{3,8}$\"}",
+        "{\"type\":\"string\",\"pattern\":\"^[a-z]{1,4}( [a-z]{1,4}){0,3}\\\\.$\"}",
+        "{\"type\":\"string\",\"pattern\":\"^[一-鿿]{2,4}$\"}",
+        "{\"type\":\"string\",\"pattern\":\"^[一-漢a-z ]{2,40}$\"}",
+        "{\"type\":\"string\",\"pattern\":\"^(?:[ab]*@)?[^@]*$\"}",
+        "{\"type\":\"string\",\"pattern\":\"^[^a]*\\\\n[^b]*$\"}",
+        "{\"type\":\"string\",\"format\":\"email\"}",
+        "{\"oneOf\":[{\"type\":\"string\",\"maxLength\":4},{\"type\":\"string\",\"minLength\":3}]}",
+    };
+    (void)state;
+    wd_rand r;
+    wd_rand_init(&r, 11);
+    wd_span *word = WD_ALLOC_N(wd_span, MANY);
+    uint8_t(*bytes)[16] = wd_calloc(MANY, sizeof *bytes);
+    wd_lexicon *l = dense_lexicon(&r, word, bytes);
+    for (size_t i = 0; i < WD_COUNT(patterns) + 2; i++) {
+        wd_constraint *c = NULL;
+        if (i < WD_COUNT(patterns))
+            assert_ok(wd_constraint_schema(wd_span_str(patterns[i]), WD_SPACE_NONE, &c, &err));
+        else
+            assert_ok(wd_constraint_regex(wd_span_str(i % 2 ? "[a-z ]*(?:7|é)[^e\"]*" : "[^q]*"), &c, &err));
+        uint64_t mask[(MANY + 63) / 64];
+        for (int walk = 0; walk < 2; walk++) {
+            wd_matcher *m = matcher(c, l);
+            uint32_t so_far[6];
+            for (size_t n = 0; n < WD_COUNT(so_far); n++) {
+                size_t n_may = 0;
+                assert_ok(wd_matcher_mask(m, mask, &err));
+                for (uint32_t id = 1; id < MANY; id++) {
+                    const bool first = bit(mask, id); /* of tokens with equal bytes one is in */
+                    n_may += first;
+                    if (first && !may_come(c, l, so_far, n, id))
+                        fail_msg("%zu: token %u may not come", i, id);
+                    if (!first && may_come(c, l, so_far, n, id) && !has_double(word, mask, id))
+                        fail_msg("%zu: token %u may come", i, id);
+                }
+                if (!n_may)
+                    break;
+                size_t k = wd_rand_below(&r, n_may);
+                uint32_t id = 1;
+                while (!bit(mask, id) || k-- > 0)
+                    id++;
+                assert_ok(wd_matcher_advance(m, id, &err));
+                so_far[n] = id;
+            }
+            wd_matcher_destroy(m);
+        }
+        wd_constraint_unref(&c);
+    }
+    wd_lexicon_destroy(l);
+    wd_free(word);
+    wd_free(bytes);
+}
+
 static void what_is_certain_is_told_ahead(void **state)
 {
     (void)state;
@@ -263,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masks_hold_exactly_what_may_come),
+        cmocka_unit_test(masks_of_patterns_hold_exactly_what_may_come),
         cmocka_unit_test(what_is_certain_is_told_ahead),
         cmocka_unit_test(ahead_comes_in_tokens_of_the_tokenizer),
         cmocka_unit_test(long_documents_stay_correct),

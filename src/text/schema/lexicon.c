@@ -1,39 +1,89 @@
-/* The trie over a vocabulary, and the masks of strings.
- *
- * A string of some kind looks the same wherever it stands: which tokens stay within it depends on its automaton's state
- * (or on the characters that are left) alone. So these masks are kept, those of plain strings for all constraints
- * together. What they take: the trie is walked in order; below a place from where every byte leads back to the same state
- * all tokens are taken at once. */
+/* The trie over a vocabulary, and the masks that are kept. */
 #include "text/schema/lexicon_inner.h"
 
 #include <stdlib.h>
 
-#include "base/utf8.h"
-
-#define FILL_MIN 8 /* nodes below that make it worth asking whether all are alike */
-
 /* --- building ---------------------------------------------------------------------------------------------------------- */
 
-/* Bytes of one kind mostly come together. 0: what JSON escapes, and the quote. */
-static uint8_t bin_of(uint8_t b)
+#define LOWER 3  /* 26 bins */
+#define UPPER 29 /* 13 */
+#define MARK 42  /* 6 */
+#define WIDE 48  /* the rest */
+
+/* Code points from which on the bins WIDE, WIDE + 1, ... hold, each up to the next. */
+static const uint32_t wide[] = { 0x80,   0x250,  0x370,  0x400,  0x530,  0x900,  0x1100, 0x2000,
+                                 0x2070, 0x3000, 0x3040, 0x3100, 0x4E00, 0xA000, 0xE000, 0x10000 };
+_Static_assert(WIDE + WD_COUNT(wide) == 64, "bins are the bits of a word");
+
+static uint32_t wide_bin(uint32_t cp)
 {
-    static const char *const mark[] = { "-_", ".,", ":;!?", "()[]{}<>", "'`", "+*/=%#@&|~^$" };
-    if (b < 0x20 || b == '"' || b == '\\')
+    uint32_t i = 0;
+    while (i + 1 < WD_COUNT(wide) && wide[i + 1] <= cp)
+        i++;
+    return WIDE + i;
+}
+
+uint32_t wd_lexicon__bin(uint32_t cp)
+{
+    static const char *const mark[] = { "-_", ".,", ":;!?", "()[]{}<>", "'`" };
+    if (cp < 0x20 || cp == '"' || cp == '\\')
         return 0;
-    if (b >= 0x80)
+    if (cp >= 0x80)
+        return wide_bin(cp);
+    if (cp == ' ')
         return 1;
-    if (b == ' ')
+    if (cp >= '0' && cp <= '9')
         return 2;
-    if (b >= '0' && b <= '9')
-        return b < '5' ? 3 : 4;
-    if (b >= 'a' && b <= 'z')
-        return (uint8_t)(5 + (b - 'a') / 2);
-    if (b >= 'A' && b <= 'Z')
-        return (uint8_t)(18 + (b - 'A') / 4);
-    for (uint8_t i = 0; i < WD_COUNT(mark); i++)
-        if (strchr(mark[i], b))
-            return (uint8_t)(25 + i);
-    return 31;
+    if (cp >= 'a' && cp <= 'z')
+        return LOWER + (cp - 'a');
+    if (cp >= 'A' && cp <= 'Z')
+        return UPPER + (cp - 'A') / 2;
+    for (uint32_t i = 0; i < WD_COUNT(mark); i++)
+        if (strchr(mark[i], (int)cp))
+            return MARK + i;
+    return MARK + WD_COUNT(mark);
+}
+
+uint64_t wd_lexicon__bins(uint32_t lo, uint32_t hi)
+{
+    uint64_t bins = 0;
+    for (uint32_t b = wide_bin(lo); b <= wide_bin(hi); b++)
+        bins |= (uint64_t)1 << b;
+    return bins;
+}
+
+/* What the first n bytes of s end with, when those before are characters: a character, the beginning of one, or neither. */
+static uint32_t last_of(wd_span s, size_t n)
+{
+    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+    uint32_t back = 0;
+    while (back < 3 && back + 1 < n && (s.p[n - 1 - back] & 0xC0) == 0x80)
+        back++;
+    const uint8_t lead = s.p[n - 1 - back];
+    const uint32_t more = lead < 0x80                   ? 0
+                          : lead >= 0xC2 && lead < 0xE0 ? 1
+                          : lead >= 0xE0 && lead < 0xF0 ? 2
+                          : lead >= 0xF0 && lead < 0xF5 ? 3
+                                                        : 4;
+    if (more > 3 || back > more)
+        return WD_LEX_BAD;
+    const uint32_t missing = more - back;
+    uint32_t x = lead & (more ? 0x3Fu >> more : 0x7Fu);
+    for (uint32_t k = back; k > 0; k--)
+        x = x << 6 | (s.p[n - k] & 0x3Fu);
+    const uint32_t lo = x << 6 * missing, hi = lo | ((1u << 6 * missing) - 1);
+    if (hi < least[more] || lo > 0x10FFFF || (lo >= 0xD800 && hi < 0xE000))
+        return WD_LEX_BAD;
+    return missing ? WD_LEX_PART | missing << 24 | x : x;
+}
+
+void wd_lexicon__range(uint32_t part, uint32_t *lo, uint32_t *hi)
+{
+    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+    const uint32_t missing = part >> 24 & 3, x = part & 0xFFFFFF;
+    *lo = x << 6 * missing;
+    *hi = WD_MIN(*lo | ((1u << 6 * missing) - 1), 0x10FFFFu);
+    *lo = WD_MAX(*lo, least[missing]);
 }
 
 static int compare_spans(wd_span x, wd_span y)
@@ -72,66 +122,118 @@ static void drop_doubles(wd_lexicon *l)
     l->n_order = n;
 }
 
-/* Counts nodes first (node NULL), then makes them. */
-static uint32_t make_nodes(wd_lexicon *l, wd_lex_node *node)
+static uint32_t count_nodes(const wd_lexicon *l)
 {
-    uint32_t n = 0, open[WD_LEX_TOKEN_MAX + 1];
-    size_t depth = 0;
+    uint32_t n = 1;
     for (uint32_t i = 0; i < l->n_order; i++) {
         const wd_span s = l->bytes[l->order[i]];
-        const size_t same = i ? common(s, l->bytes[l->order[i - 1]]) : 0;
-        for (; node && depth > same; depth--)
-            node[open[depth - 1]].skip = n;
-        depth = same;
-        for (; depth < s.n; depth++, n++) {
-            if (!node)
-                continue;
-            open[depth] = n;
-            node[n] = (wd_lex_node){ .token = WD_TOKEN_NONE,
-                                     .rank = i,
-                                     .byte = s.p[depth],
-                                     .depth = (uint8_t)(depth + 1),
-                                     .whole = wd_utf8_valid(wd_span_sub(s, 0, depth + 1)) };
-        }
-        if (node)
-            node[n - 1].token = l->order[i];
+        n += (uint32_t)(s.n - (i ? common(s, l->bytes[l->order[i - 1]]) : 0));
     }
-    for (; node && depth > 0; depth--)
-        node[open[depth - 1]].skip = n;
     return n;
 }
 
-/* What lies below each node, from the leaves up: children come after their parents. */
+/* The children of a node `depth` bytes deep, that has the tokens up to `end`. */
+static void make_kids(wd_lexicon *l, wd_lex_node *v, size_t depth, uint32_t end, uint32_t *ends)
+{
+    uint32_t from = v->rank;
+    v->kid = l->n_node;
+    if (from < end && l->bytes[l->order[from]].n == depth) {
+        v->ends = depth > 0;
+        from++;
+    }
+    while (from < end) {
+        const wd_span s = l->bytes[l->order[from]];
+        const bool within = (s.p[depth] & 0xC0) == 0x80, begun = v->cp & WD_LEX_PART;
+        wd_lex_node *kid = &l->node[l->n_node];
+        *kid = (wd_lex_node){ .rank = from,
+                              .byte = s.p[depth],
+                              .cp = v->cp != WD_LEX_BAD && within == begun ? last_of(s, depth + 1)
+                                                                           : WD_LEX_BAD };
+        kid->sound = kid->cp != WD_LEX_BAD;
+        while (from < end && l->bytes[l->order[from]].p[depth] == kid->byte)
+            from++;
+        ends[l->n_node++] = from;
+        v->n_kid++;
+    }
+}
+
+/* Level by level. False without memory. */
+static bool make_nodes(wd_lexicon *l)
+{
+    const uint32_t n = count_nodes(l);
+    uint32_t *ends = WD_ALLOC_N(uint32_t, n); /* one past the last token below each */
+    l->node = WD_ALLOC_N(wd_lex_node, n);
+    l->bins = WD_ALLOC_N(uint64_t, n);
+    const bool good = ends && l->node && l->bins;
+    if (good) {
+        ends[0] = l->n_order;
+        l->n_node = 1;
+        l->node[0].sound = true;
+    }
+    for (uint32_t i = 0, level_end = 1, depth = 0; good && i < l->n_node; i++) {
+        if (i == level_end) {
+            depth++;
+            level_end = l->n_node;
+        }
+        make_kids(l, &l->node[i], depth, ends[i], ends);
+    }
+    wd_free(ends);
+    return good;
+}
+
+uint64_t wd_lexicon__own_bins(const wd_lex_node *v)
+{
+    uint32_t lo, hi;
+    if (v->cp == WD_LEX_BAD)
+        return 0;
+    if (!(v->cp & WD_LEX_PART))
+        return (uint64_t)1 << wd_lexicon__bin(v->cp);
+    wd_lexicon__range(v->cp, &lo, &hi);
+    return wd_lexicon__bins(lo, hi);
+}
+
+/* What lies below each node, from the leaves up. */
 static void summarise(wd_lexicon *l)
 {
     for (uint32_t i = l->n_node; i-- > 0;) {
         wd_lex_node *v = &l->node[i];
-        for (uint32_t k = i + 1; k < v->skip; k = l->node[k].skip) {
+        for (uint32_t k = v->kid; k < v->kid + v->n_kid; k++) {
             const wd_lex_node *kid = &l->node[k];
             const uint8_t chars = (uint8_t)(kid->chars + ((kid->byte & 0xC0) != 0x80));
-            v->bins |= kid->bins | 1u << bin_of(kid->byte);
+            l->bins[i] |= l->bins[k] | (kid->cp & WD_LEX_PART ? kid->ends : wd_lexicon__own_bins(kid));
             v->chars = WD_MAX(v->chars, chars);
+            v->sound &= kid->sound;
         }
-        if (v->depth == 1)
-            l->max_chars = (uint8_t)WD_MAX(l->max_chars, v->chars + ((v->byte & 0xC0) != 0x80));
     }
+    l->max_chars = l->node[0].chars;
 }
 
-/* Whether every token below ends with a character: told for all nodes by looking at each token once. */
-static bool find_whole(wd_lexicon *l)
+static void add_to(wd_lexicon *l, size_t row, uint32_t id)
 {
-    uint32_t *broken = WD_ALLOC_N(uint32_t, (size_t)l->n_order + 1); /* sums */
-    if (!broken)
-        return false;
-    for (uint32_t i = 0; i < l->n_order; i++)
-        broken[i + 1] = broken[i] + !wd_utf8_valid(l->bytes[l->order[i]]);
-    for (uint32_t i = 0; i < l->n_node; i++) {
-        wd_lex_node *v = &l->node[i];
-        const uint32_t end = v->skip < l->n_node ? l->node[v->skip].rank : l->n_order;
-        v->whole = v->whole && broken[end] == broken[v->rank];
+    l->has[row * l->n_word + id / 64] |= (uint64_t)1 << id % 64;
+}
+
+/* False without memory. */
+static bool sort_by_bins(wd_lexicon *l)
+{
+    wd_lex_walk *w = WD_ALLOC(wd_lex_walk);
+    uint64_t path[WD_LEX_TOKEN_MAX + 1] = { 0 }; /* kinds of the whole characters so far, by depth */
+    l->has = WD_ALLOC_N(uint64_t, (size_t)64 * l->n_word + 1);
+    const bool good = w && l->has;
+    if (good)
+        wd_lex_walk_start(w, l);
+    while (good && wd_lex_walk_next(w, true)) {
+        const wd_lex_node *v = w->node;
+        path[w->depth] = path[w->depth - 1] | (v->cp & WD_LEX_PART ? 0 : wd_lexicon__own_bins(v));
+        const uint32_t id = l->order[v->rank];
+        if (!v->ends || v->cp & WD_LEX_PART || path[w->depth] & 1)
+            continue;
+        add_to(l, 0, id);
+        for (uint64_t bins = path[w->depth]; bins; bins &= bins - 1)
+            add_to(l, (size_t)__builtin_ctzll(bins), id);
     }
-    wd_free(broken);
-    return true;
+    wd_free(w);
+    return good;
 }
 
 static wd_span behind(const wd_lexicon *l, const wd_lex_quote *q)
@@ -182,7 +284,7 @@ static bool make_quotes(wd_lexicon *l)
     return true;
 }
 
-static void free_mask(wd_lex_mask *m)
+void wd_lexicon__free_mask(wd_lex_mask *m)
 {
     if (!m)
         return;
@@ -190,224 +292,6 @@ static void free_mask(wd_lex_mask *m)
     wd_free(m->close);
     wd_free(m->n_before);
     wd_free(m);
-}
-
-/* --- the tokens of a string's state ------------------------------------------------------------------------------------ */
-
-#define LOOPS 64
-
-typedef struct walk {
-    const wd_lexicon *l;
-    const wd_str_shape *shape;
-    wd_thread at[WD_LEX_TOKEN_MAX + 1]; /* by depth */
-    uint64_t *bit;
-    uint8_t *length;   /* [n_vocab] characters of each token that stays; NULL: not asked for */
-    uint8_t *n_before; /* [n_quote] 1 + characters before a quote that closes; 0: it does not */
-    uint32_t loop_q[LOOPS], loop_bins[LOOPS];
-    uint8_t bin[256];
-} walk;
-
-/* The kinds of bytes after which the automaton is in q again. */
-static uint32_t loops(walk *w, uint32_t q)
-{
-    const wd_dfa *d = w->shape->dfa;
-    if (!d)
-        return ~1u;
-    if (w->loop_q[q % LOOPS] == q)
-        return w->loop_bins[q % LOOPS];
-    const uint32_t *next = d->next + (size_t)q * d->n_class;
-    uint32_t bins = w->shape->raw ? ~0u : ~1u;
-    for (uint32_t b = w->shape->raw ? 1 : 0x20; b < 0x80; b++)
-        if (next[d->ascii[b]] != q)
-            bins &= ~(1u << w->bin[b]);
-    for (uint32_t r = wd_dfa_range(d, 0x80); r < d->n_range; r++)
-        if (next[d->cls[r]] != q && !(d->lo[r] == 0xD800 && (r + 1 == d->n_range || d->lo[r + 1] <= 0xE000)))
-            bins &= ~2u;
-    if (w->shape->raw) /* U+0000 */
-        bins &= ~1u;
-    w->loop_q[q % LOOPS] = q;
-    return w->loop_bins[q % LOOPS] = bins;
-}
-
-static void put_token(walk *w, uint32_t token)
-{
-    w->bit[token / 64] |= (uint64_t)1 << token % 64;
-}
-
-static uint32_t rank_after(const wd_lexicon *l, const wd_lex_node *v)
-{
-    return v->skip < l->n_node ? l->node[v->skip].rank : l->n_order;
-}
-
-/* The quote of the token that ends before `at`. */
-static uint32_t quote_at(const wd_lexicon *l, uint32_t token, uint8_t at)
-{
-    uint32_t lo = 0, hi = l->n_quote;
-    while (hi - lo > 1) {
-        const uint32_t mid = lo + (hi - lo) / 2;
-        const wd_lex_quote *q = &l->quote[l->quote_of[mid]];
-        if (q->token < token || (q->token == token && q->at <= at))
-            lo = mid;
-        else
-            hi = mid;
-    }
-    return l->quote_of[lo];
-}
-
-static void close_all(walk *w, const wd_lex_node *v, const wd_thread *t)
-{
-    const uint32_t end = rank_after(w->l, v);
-    for (uint32_t i = v->rank; i < end; i++)
-        w->n_before[quote_at(w->l, w->l->order[i], v->depth)] = (uint8_t)(1 + WD_MIN(t->n, 254));
-}
-
-/* A plain character of one byte: the common step, without the rest. */
-static int quick_step(const walk *w, wd_thread *t, uint8_t b)
-{
-    const wd_dfa *d = w->shape->dfa;
-    if (t->phase != WD_PH_TEXT || b >= 0x80 || w->bin[b] == 0)
-        return wd_string_step(t, b);
-    if (d) {
-        t->q = d->next[(size_t)t->q * d->n_class + d->ascii[b]];
-        t->n++;
-        return t->q == WD_DFA_DEAD ? WD_STR_DEAD : WD_STR_ON;
-    }
-    return t->n++ < w->shape->max ? WD_STR_ON : WD_STR_DEAD;
-}
-
-static void walk_all(walk *w)
-{
-    const wd_lexicon *l = w->l;
-    for (uint32_t i = 0; i < l->n_node;) {
-        const wd_lex_node *v = &l->node[i];
-        wd_thread *t = &w->at[v->depth];
-        *t = w->at[v->depth - 1];
-        const int how = quick_step(w, t, v->byte);
-        if (how != WD_STR_ON) {
-            if (how == WD_STR_CLOSED)
-                close_all(w, v, t);
-            i = v->skip;
-            continue;
-        }
-        if (!w->length && v->whole && v->skip - i >= FILL_MIN && t->phase == WD_PH_TEXT &&
-            t->n + v->chars <= w->shape->max && (v->bins & ~loops(w, t->q)) == 0) {
-            const uint32_t end = rank_after(l, v);
-            for (uint32_t k = v->rank; k < end; k++)
-                put_token(w, l->order[k]);
-            i = v->skip;
-            continue;
-        }
-        if (v->token != WD_TOKEN_NONE) {
-            put_token(w, v->token);
-            if (w->length)
-                w->length[v->token] = (uint8_t)(t->n + (t->phase != WD_PH_TEXT));
-        }
-        i++;
-    }
-}
-
-static wd_lex_mask *find_mask(wd_lexicon *l, const wd_thread *t, uint32_t left, uint8_t *length)
-{
-    static const wd_str_shape any = { .max = UINT32_MAX };
-    const wd_str_shape *s = t->shape ? t->shape : &any;
-    wd_str_shape shape = *s;
-    walk *w = WD_ALLOC(walk);
-    wd_lex_mask *m = WD_ALLOC(wd_lex_mask);
-    uint8_t *n_before = WD_ALLOC_N(uint8_t, (size_t)l->n_quote + 1);
-    bool good = w && m && n_before && (m->bit = WD_ALLOC_N(uint64_t, (size_t)l->n_word + 1)) != NULL;
-    if (good) {
-        shape.min = 0;
-        shape.max = left;
-        w->l = l;
-        w->shape = &shape;
-        w->bit = m->bit;
-        w->n_before = n_before;
-        w->length = length;
-        memset(w->loop_q, 0xFF, sizeof w->loop_q);
-        for (uint32_t b = 0; b < 256; b++)
-            w->bin[b] = bin_of((uint8_t)b);
-        w->at[0] = *t;
-        w->at[0].shape = &shape;
-        w->at[0].n = 0;
-        walk_all(w);
-        for (uint32_t i = 0; i < l->n_quote; i++)
-            m->n_close += n_before[i] != 0;
-        m->close = WD_ALLOC_N(uint32_t, (size_t)m->n_close + 1);
-        m->n_before = WD_ALLOC_N(uint8_t, (size_t)m->n_close + 1);
-        good = m->close && m->n_before;
-    }
-    for (uint32_t i = 0, k = 0; good && i < l->n_quote; i++)
-        if (n_before[i]) {
-            m->close[k] = i;
-            m->n_before[k++] = (uint8_t)(n_before[i] - 1);
-        }
-    wd_free(w);
-    wd_free(n_before);
-    if (!good) {
-        free_mask(m);
-        return NULL;
-    }
-    m->bytes = sizeof *m + (size_t)l->n_word * 8 + (size_t)m->n_close * 5;
-    return m;
-}
-
-/* What is left of plain strings' tokens when at most `left` characters may come. */
-static wd_lex_mask *limit_plain(const wd_lexicon *l, const wd_lex_plain *p, uint32_t left)
-{
-    const uint32_t k = WD_MIN(left, 255), n = p->n_upto[255], keep = p->n_upto[k];
-    wd_lex_mask *m = WD_ALLOC(wd_lex_mask);
-    if (!m)
-        return NULL;
-    m->bit = WD_ALLOC_N(uint64_t, (size_t)l->n_word + 1);
-    m->close = WD_ALLOC_N(uint32_t, (size_t)p->all->n_close + 1);
-    m->n_before = WD_ALLOC_N(uint8_t, (size_t)p->all->n_close + 1);
-    if (!m->bit || !m->close || !m->n_before) {
-        free_mask(m);
-        return NULL;
-    }
-    if (keep > n / 2) {
-        memcpy(m->bit, p->all->bit, l->n_word * sizeof *m->bit);
-        for (uint32_t i = keep; i < n; i++)
-            m->bit[p->token[i] / 64] &= ~((uint64_t)1 << p->token[i] % 64);
-    } else {
-        for (uint32_t i = 0; i < keep; i++)
-            m->bit[p->token[i] / 64] |= (uint64_t)1 << p->token[i] % 64;
-    }
-    for (uint32_t i = 0; i < p->all->n_close; i++)
-        if (p->all->n_before[i] <= left) {
-            m->close[m->n_close] = p->all->close[i];
-            m->n_before[m->n_close++] = p->all->n_before[i];
-        }
-    m->bytes = sizeof *m + (size_t)l->n_word * 8 + (size_t)p->all->n_close * 5;
-    return m;
-}
-
-/* For both places of a plain string: its tokens, sorted by their characters. */
-static bool make_plain(wd_lexicon *l)
-{
-    uint8_t *length = WD_ALLOC_N(uint8_t, (size_t)l->n_vocab + 1);
-    bool good = length != NULL;
-    for (size_t p = 0; good && p < 2; p++) {
-        wd_lex_plain *to = &l->plain[p];
-        const wd_thread t = { .where = WD_AT_STRING, .phase = p ? WD_PH_TEXT : WD_PH_QUOTE };
-        memset(length, 0, l->n_vocab);
-        to->all = find_mask(l, &t, UINT32_MAX - 1, length);
-        to->token = WD_ALLOC_N(uint32_t, (size_t)l->n_order + 1);
-        good = to->all && to->token;
-        uint32_t at[256] = { 0 };
-        for (uint32_t i = 0; good && i < l->n_order; i++)
-            if (to->all->bit[l->order[i] / 64] >> l->order[i] % 64 & 1)
-                to->n_upto[length[l->order[i]]]++;
-        for (uint32_t k = 1; good && k < 256; k++) {
-            at[k] = to->n_upto[k - 1];
-            to->n_upto[k] += to->n_upto[k - 1];
-        }
-        for (uint32_t i = 0; good && i < l->n_order; i++)
-            if (to->all->bit[l->order[i] / 64] >> l->order[i] % 64 & 1)
-                to->token[at[length[l->order[i]]]++] = l->order[i];
-    }
-    wd_free(length);
-    return good;
 }
 
 /* --- a lexicon ---------------------------------------------------------------------------------------------------------- */
@@ -434,15 +318,11 @@ wd_status wd_lexicon_create_list(const wd_span *token, uint32_t n_vocab, wd_lexi
     if (good) {
         qsort_r(l->order, l->n_order, sizeof *l->order, by_bytes, l->bytes);
         drop_doubles(l);
-        l->n_node = make_nodes(l, NULL);
-        l->node = WD_ALLOC_N(wd_lex_node, (size_t)l->n_node + 1);
+        good = make_nodes(l);
     }
-    if (good && l->node) {
-        make_nodes(l, l->node);
-        good = find_whole(l);
+    if (good)
         summarise(l);
-    }
-    if (!good || !l->node || !make_quotes(l) || !make_plain(l)) {
+    if (!good || !sort_by_bins(l) || !make_quotes(l) || !wd_lexicon__make_plain(l)) {
         wd_lexicon_destroy(l);
         return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
     }
@@ -473,16 +353,18 @@ void wd_lexicon_destroy(wd_lexicon *l)
         while (l->bucket[b]) {
             wd_lex_mask *m = l->bucket[b];
             l->bucket[b] = m->next;
-            free_mask(m);
+            wd_lexicon__free_mask(m);
         }
     pthread_mutex_destroy(&l->mu);
     wd_free(l->node);
+    wd_free(l->bins);
+    wd_free(l->has);
     wd_free(l->order);
     wd_free(l->bytes);
     wd_free(l->quote);
     wd_free(l->quote_of);
     for (size_t p = 0; p < 2; p++) {
-        free_mask(l->plain[p].all);
+        wd_lexicon__free_mask(l->plain[p].all);
         wd_free(l->plain[p].token);
     }
     wd_free(l);
@@ -530,7 +412,7 @@ static void evict(wd_lexicon *l)
                 }
                 *at = m->next;
                 l->cache_bytes -= m->bytes;
-                free_mask(m);
+                wd_lexicon__free_mask(m);
             }
         if (l->cache_bytes == before)
             break;
@@ -551,8 +433,9 @@ const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, con
     pthread_mutex_unlock(&l->mu);
     if (m)
         return m;
-    wd_lex_mask *made = plain && t->phase <= WD_PH_TEXT ? limit_plain(l, &l->plain[t->phase], left)
-                                                        : find_mask(l, t, left, NULL);
+    wd_lex_mask *made = plain && t->phase <= WD_PH_TEXT
+                            ? wd_lexicon__limit_plain(l, &l->plain[t->phase], left)
+                            : wd_lexicon__find(l, t, left, NULL);
     if (!made)
         return NULL;
     memcpy(made->key, key, sizeof made->key);
@@ -570,7 +453,7 @@ const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, con
         made = NULL;
     }
     pthread_mutex_unlock(&l->mu);
-    free_mask(made);
+    wd_lexicon__free_mask(made);
     return m;
 }
 

@@ -1,4 +1,4 @@
-/* Shared by lexicon.c and matcher.c. */
+/* Shared by lexicon.c, lexicon_mask.c and matcher.c. */
 #ifndef WD_TEXT_SCHEMA_LEXICON_INNER_H
 #define WD_TEXT_SCHEMA_LEXICON_INNER_H
 
@@ -9,15 +9,20 @@
 
 #define WD_LEX_TOKEN_MAX 255
 
-/* One byte of the trie, in preorder. */
+#define WD_LEX_BAD UINT32_MAX           /* not UTF-8 */
+#define WD_LEX_PART ((uint32_t)1 << 31) /* of a character: this, missing bytes << 24, bits so far */
+
+/* One byte of the trie. Children stand together, and blocks of children in the order of their parents: whoever tries all
+ * children of a node, or goes through the whole trie, reads memory in order. [0] is the root, before the first byte. */
 typedef struct wd_lex_node {
-    uint32_t skip;  /* the next node that is not below this one */
-    uint32_t token; /* that ends here, or WD_TOKEN_NONE */
-    uint32_t rank;  /* tokens before this one in the order */
-    uint32_t bins;  /* kinds of bytes below, see bin_of() */
-    uint8_t byte, depth;
+    uint32_t kid;  /* the first child */
+    uint32_t rank; /* tokens before this one in the order */
+    uint32_t cp;   /* the character that ends here, the part of one, or WD_LEX_BAD */
+    uint16_t n_kid : 9;
+    uint16_t ends : 1;  /* order[rank] ends here */
+    uint16_t sound : 1; /* this and all tokens below are UTF-8, the last character perhaps cut off */
+    uint8_t byte;
     uint8_t chars; /* most characters begun below */
-    bool whole;    /* this and all tokens below end with a character */
 } wd_lex_node;
 
 /* A quote within a token, and what comes behind it. Sorted by that. */
@@ -53,7 +58,9 @@ typedef struct wd_lex_plain {
 struct wd_lexicon {
     uint32_t n_vocab, n_word, n_node, n_order, n_quote;
     uint8_t max_chars; /* of any token */
+    uint64_t *has; /* [64][n_word] tokens without kind 0; then those of them with a character of each kind */
     wd_lex_node *node; /* [n_node] */
+    uint64_t *bins;    /* [n_node] kinds of characters below each, see wd_lexicon__bin() */
     uint32_t *order;   /* [n_order] tokens by bytes */
     wd_span *bytes;    /* [n_vocab] */
     wd_lex_quote *quote;
@@ -64,6 +71,64 @@ struct wd_lexicon {
     size_t cache_bytes;                  /* under mu */
     uint64_t clock;                      /* under mu */
 };
+
+/* Through the trie in the order of tokens. */
+typedef struct wd_lex_walk {
+    const wd_lexicon *l;
+    const wd_lex_node *node; /* where it is */
+    uint32_t depth;          /* of it */
+    uint32_t rank_end;       /* one past the last token below it */
+    struct {
+        uint32_t next, end, rank_end; /* brothers that are left, and their last token */
+    } level[WD_LEX_TOKEN_MAX + 2];
+} wd_lex_walk;
+
+static inline void wd_lex_walk_start(wd_lex_walk *w, const wd_lexicon *l)
+{
+    w->l = l;
+    w->node = l->node;
+    w->depth = 0;
+    w->rank_end = l->n_order;
+}
+
+/* To the node's first child (into), or past it and all below. False at the end. */
+static inline bool wd_lex_walk_next(wd_lex_walk *w, bool into)
+{
+    const wd_lex_node *v = w->node;
+    if (into && v->n_kid) {
+        w->depth++;
+        w->level[w->depth].next = v->kid;
+        w->level[w->depth].end = v->kid + v->n_kid;
+        w->level[w->depth].rank_end = w->rank_end;
+    }
+    while (w->depth && w->level[w->depth].next == w->level[w->depth].end)
+        w->depth--;
+    if (!w->depth)
+        return false;
+    const uint32_t i = w->level[w->depth].next++;
+    w->node = &w->l->node[i];
+    w->rank_end = i + 1 < w->level[w->depth].end ? w->l->node[i + 1].rank : w->level[w->depth].rank_end;
+    return true;
+}
+
+/* Characters of one kind mostly come together: 64 kinds. 0: what JSON escapes, and the quote; also what is cut off at a
+ * token's end. */
+uint32_t wd_lexicon__bin(uint32_t cp);
+/* Those of the code points from lo >= 0x80 to hi, as bits. */
+uint64_t wd_lexicon__bins(uint32_t lo, uint32_t hi);
+/* Kinds of characters that the node's own bytes end with, or may end with when there is more. */
+uint64_t wd_lexicon__own_bins(const wd_lex_node *v);
+/* The characters that begin so. */
+void wd_lexicon__range(uint32_t part, uint32_t *lo, uint32_t *hi);
+
+/* lexicon_mask.c. What the string thread t can become within `left` characters; NULL without memory. length [n_vocab]:
+ * gets the characters of each token that stays, NULL: not asked for. */
+wd_lex_mask *wd_lexicon__find(const wd_lexicon *l, const wd_thread *t, uint32_t left, uint8_t *length);
+/* What is left of plain strings' tokens when at most `left` characters may come. */
+wd_lex_mask *wd_lexicon__limit_plain(const wd_lexicon *l, const wd_lex_plain *p, uint32_t left);
+/* For both places of a plain string: its tokens, sorted by their characters. False without memory. */
+bool wd_lexicon__make_plain(wd_lexicon *l);
+void wd_lexicon__free_mask(wd_lex_mask *m); /* accepts NULL */
 
 /* What the string thread t (WD_AT_STRING) can become. Shared: to be given back. NULL without memory. */
 const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, const wd_thread *t);

@@ -21,6 +21,7 @@ struct wd_matcher {
     wd_threads *level[WD_LEX_TOKEN_MAX + 2]; /* of walks, made when first needed */
     uint32_t mark[WD_LEX_TOKEN_MAX + 2];     /* cells that were there at each level */
     wd_buf name;
+    wd_lex_walk trie;
 };
 
 static wd_status no_memory(wd_err *err)
@@ -120,21 +121,21 @@ static bool has_token(const uint64_t *mask, uint32_t id)
 /* Tokens that the threads of level 0 can take. */
 static void walk_trie(wd_matcher *m, uint64_t *mask)
 {
-    const wd_lexicon *l = m->l;
     const saved s = save(m);
+    bool into = true;
+    wd_lex_walk_start(&m->trie, m->l);
     m->mark[0] = s.cells;
-    for (uint32_t i = 0; i < l->n_node;) {
-        const wd_lex_node *v = &l->node[i];
-        wd_threads *to = level(m, v->depth);
-        restore(m, (saved){ s.text + v->depth - 1, m->mark[v->depth - 1] });
-        if (!to || !try_byte(m, m->level[v->depth - 1], v->byte, to)) {
-            i = v->skip;
+    while (wd_lex_walk_next(&m->trie, into)) {
+        const wd_lex_node *v = m->trie.node;
+        const size_t depth = m->trie.depth;
+        wd_threads *to = level(m, depth);
+        restore(m, (saved){ s.text + depth - 1, m->mark[depth - 1] });
+        into = to && try_byte(m, m->level[depth - 1], v->byte, to);
+        if (!into)
             continue;
-        }
-        m->mark[v->depth] = m->machine.n_cell;
-        if (v->token != WD_TOKEN_NONE)
-            put_token(mask, v->token);
-        i++;
+        m->mark[depth] = m->machine.n_cell;
+        if (v->ends)
+            put_token(mask, m->l->order[v->rank]);
     }
     restore(m, s);
 }
