@@ -32,22 +32,27 @@ static int hold_bytes(const void *data, size_t n, wd_hold how)
     return 0;
 }
 
+/* Of a tensor's parts; the scales of FP8 are not counted. */
+static wd_quant_sizes sizes_of(const wd_tensor *t)
+{
+    if (!wd_quant_is(t->dtype))
+        return (wd_quant_sizes){ .data = wd_tensor_bytes(t) };
+    wd_quant_sizes s = wd_quant_size(t->dtype, t->dim[t->n_dim - 2], t->dim[t->n_dim - 1], t->group);
+    const size_t n = t->n_dim > 2 ? t->dim[0] : 1;
+    s.data *= n;
+    s.scale *= n;
+    s.zero *= n;
+    return s;
+}
+
 static wd_status hold_tensor(const wd_tensor *t, const char *name, wd_hold how, wd_err *err)
 {
-    size_t data = wd_tensor_bytes(t), scale = 0, zero = 0;
-    if (wd_quant_is(t->dtype)) {
-        const wd_quant_sizes s = wd_quant_size(t->dtype, t->dim[t->n_dim - 2], t->dim[t->n_dim - 1],
-                                               t->group);
-        const size_t n = t->n_dim > 2 ? t->dim[0] : 1;
-        data = n * s.data;
-        scale = n * s.scale;
-        zero = n * s.zero;
-    }
-    int e = hold_bytes(t->data, data, how);
+    const wd_quant_sizes n = sizes_of(t);
+    int e = hold_bytes(t->data, n.data, how);
     if (!e)
-        e = hold_bytes(t->scale, scale, how);
+        e = hold_bytes(t->scale, n.scale, how);
     if (!e)
-        e = hold_bytes(t->zero, zero, how);
+        e = hold_bytes(t->zero, n.zero, how);
     if (!e)
         return WD_OK;
     if (how == WD_HOLD_LOCK)
@@ -69,4 +74,17 @@ wd_status wd_weights_hold(const wd_weights *w, wd_hold how, const atomic_bool *c
         WD_TRY(hold_tensor(&t, name, how, err));
     }
     return WD_OK;
+}
+
+size_t wd_weights_bytes(const wd_weights *w)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < wd_weights_count(w); i++) {
+        const char *name;
+        wd_tensor t;
+        wd_weights_at(w, i, &name, NULL, NULL, &t, NULL);
+        const wd_quant_sizes n = sizes_of(&t);
+        sum += t.data ? n.data + n.scale + n.zero : 0;
+    }
+    return sum;
 }

@@ -21,4 +21,8 @@ typedef enum wd_hold {
 WD_MUST_CHECK wd_status wd_weights_hold(const wd_weights *w, wd_hold how, const atomic_bool *cancel,
                                         wd_err *err);
 
+/* Bytes of all tensors as they now are (but for the scales of FP8): what a model of them reads. Those of GGUF files that were
+ * not fetched are not counted. */
+size_t wd_weights_bytes(const wd_weights *w);
+
 #endif

@@ -84,13 +84,15 @@ static wd_status open_kv(wd_local *e, wd_err *err)
     const wd_local_opts *o = &e->o;
     wd_kv_opts kv = wd_model_kv_opts(o->model);
     kv.max_len = e->context;
-    kv.max_bytes = o->kv_bytes;
     if (o->kv != WD_KV_AUTO)
         kv.dtype = o->kv == WD_KV_F32 ? WD_DTYPE_F32 : o->kv == WD_KV_INT8 ? WD_DTYPE_KV8 : WD_DTYPE_BF16;
-    WD_TRY(wd_kv_pool_create(&kv, &e->pool, err));
     e->page_len = kv.page_len;
     e->page_bytes = wd_kv_page_bytes(&kv);
     const size_t whole = (e->context + e->page_len - 1) / e->page_len;
+    if (!o->kv_bytes && o->kv_auto_bytes)
+        e->o.kv_bytes = WD_MIN(o->kv_auto_bytes / e->page_bytes, (whole + 2) * e->max_seqs) * e->page_bytes;
+    kv.max_bytes = o->kv_bytes;
+    WD_TRY(wd_kv_pool_create(&kv, &e->pool, err));
     e->max_pages = o->kv_bytes ? o->kv_bytes / e->page_bytes : SIZE_MAX;
     if (e->max_pages < 3)
         return WD_FAIL(err, WD_E_USAGE, "engine: %zu bytes for keys and values, expected at least %zu",
@@ -98,6 +100,8 @@ static wd_status open_kv(wd_local *e, wd_err *err)
     /* One page is left for the copy of a shared one. */
     e->capacity = e->max_pages > whole ? e->context : (e->max_pages - 2) * e->page_len;
     e->prefix_max = o->prefix_bytes ? o->prefix_bytes : PREFIX_BYTES;
+    if (o->kv_bytes)
+        e->prefix_max = WD_MIN(e->prefix_max, o->kv_bytes);
     e->image_max = o->image_bytes ? o->image_bytes : IMAGE_BYTES;
     return WD_OK;
 }
@@ -131,7 +135,10 @@ static wd_status open_reranker(wd_local *e, wd_err *err)
     const uint32_t n_vocab = e->cfg->text.n_vocab;
     if (yes >= n_vocab || no >= n_vocab)
         return WD_OK;
-    return wd_rerank_create(e->o.model, yes, no, &e->rerank, err);
+    wd_share_begin_turn(e->o.share);
+    const wd_status st = wd_rerank_create(e->o.model, yes, no, &e->rerank, err);
+    wd_share_end_turn(e->o.share);
+    return st;
 }
 
 static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
@@ -142,8 +149,8 @@ static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
     if (e->cfg->has_vision)
         WD_TRY(check_processor(&o->processor, &e->cfg->vision, err));
     e->bf16 = !o->exact && wd_model_dtype(o->model) == WD_DTYPE_BF16;
-    WD_TRY(open_kv(e, err));
     WD_TRY(open_step(e, err));
+    WD_TRY(open_kv(e, err));
     WD_TRY(open_reranker(e, err));
     char name[96];
     snprintf(name, sizeof name, "%s on %s", wd_arch_name(e->cfg->arch), o->backend ? o->backend : "cpu");
@@ -155,7 +162,7 @@ static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
     e->engine.info.chat_kind = wd_chat_kind_name(o->chat_kind);
     e->engine.info.sees = e->cfg->has_vision && wd_chat_kind_sees(o->chat_kind);
     e->engine.info.n_embd = e->cfg->text.n_embd;
-    e->engine.info.context = e->context;
+    e->engine.info.context = (uint32_t)WD_MIN((size_t)e->context, e->capacity);
     e->engine.info.sample = recommended(e->cfg);
     return WD_OK;
 }
@@ -198,6 +205,18 @@ wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err)
     }
     *out = &e->engine;
     return WD_OK;
+}
+
+wd_share_need wd_local_need(const wd_engine *engine)
+{
+    const wd_local *e = engine->self;
+    const wd_text_config *t = &e->cfg->text;
+    const size_t rows = wd_model_max_rows(e->o.model), n_deepstack = e->cfg->vision.n_deepstack;
+    const size_t out = (size_t)e->max_out * (t->n_vocab + t->n_embd);
+    const size_t features = e->cfg->has_vision ? rows * t->n_embd * (1 + n_deepstack) : 0;
+    return (wd_share_need){ .kv = e->o.kv_bytes,
+                            .images = e->cfg->has_vision ? e->image_max : 0,
+                            .work = (out + features) * sizeof(float) };
 }
 
 const wd_kv_opts *wd_local_kv(const wd_engine *e)

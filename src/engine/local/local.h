@@ -7,6 +7,7 @@
 #define WD_ENGINE_LOCAL_LOCAL_H
 
 #include "engine/engine.h"
+#include "engine/local/share.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 #include "vision/config.h"
@@ -29,16 +30,23 @@ typedef struct wd_local_opts {
     wd_lookup_choice lookup;
     bool exact;          /* the model's operators are WD_PRECISION_EXACT: logits are not taken for bf16 */
     const char *backend; /* name of the operators, for messages */
+    wd_share
+        *share; /* with other engines: models and operators of both are used in turns; NULL: there are none */
 
     uint32_t max_seqs;    /* calls computed together at most; 0: 32, or as many as a step has rows */
     uint32_t max_waiting; /* calls beyond those that may wait, others are WD_E_BUSY; 0: 256 */
     uint32_t mixed_rows;  /* prompt tokens of a step that others wait for; 0: 128 */
     size_t kv_bytes; /* for keys and values, cached ones included; 0: no limit for those that calls need */
+    size_t
+        kv_auto_bytes; /* where kv_bytes is 0: what max_seqs whole contexts take, at most this; 0: no limit */
     size_t prefix_bytes; /* of them cached; 0: 1 GiB, or the latest call if that is more */
     size_t image_bytes;  /* for features of images; 0: 256 MiB */
 } wd_local_opts;
 
 WD_MUST_CHECK wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err);
+
+/* The most that it will hold, its model's weights and workspace not counted. kv is 0 without a limit. */
+wd_share_need wd_local_need(const wd_engine *e);
 
 /* How such an engine keeps keys and values; valid as long as it. */
 const wd_kv_opts *wd_local_kv(const wd_engine *e);

@@ -208,7 +208,9 @@ void wd_local__see(wd_local *e, wd_local_job *j, const wd_local_job *self)
                         .progress = j == self && j->watch->progress ? tower_progress : NULL,
                         .progress_self = &s };
     pthread_mutex_unlock(&e->mu);
+    wd_share_begin_turn(e->o.share);
     st = wd_model_see(e->o.model, &in, &all, &err);
+    wd_share_end_turn(e->o.share);
     pthread_mutex_lock(&e->mu);
     for (size_t i = 0, at = 0; !st && i < s.n; at += p->place[place[i++]].n)
         st = keep(e, j, place[i], &all, at, p->place[place[i]].n, &err);

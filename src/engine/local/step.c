@@ -259,9 +259,11 @@ bool wd_local__step(wd_local *e)
                         .logits = wants_logits(e) ? e->logits : NULL,
                         .cancel = e->n_part == 1 ? e->part[0].job->watch->cancel : NULL };
     pthread_mutex_unlock(&e->mu);
+    wd_share_begin_turn(e->o.share);
     const double start = wd_clock_s();
     const wd_status st = wd_model_step(e->o.model, &s, &err);
     const double step_s = wd_clock_s() - start;
+    wd_share_end_turn(e->o.share);
     pthread_mutex_lock(&e->mu);
     e->stats.n_step++;
     e->stats.n_step_row += e->n_row;
