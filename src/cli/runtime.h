@@ -9,6 +9,11 @@
 #include "text/tokenizer.h"
 #include "weights/weights.h"
 
+/* Threads, turns and a budget of memory that several models of this process share. max_bytes 0: no limit. */
+typedef struct wd_machine wd_machine;
+WD_MUST_CHECK wd_status wd_machine_create(unsigned n_thread, size_t max_bytes, wd_machine **out, wd_err *err);
+void wd_machine_destroy(wd_machine *m); /* accepts NULL; its models are closed */
+
 /* Options of every command that runs a model; a field of its options struct. */
 typedef struct wd_model_args {
     const char *model, *mmproj;
@@ -20,7 +25,9 @@ typedef struct wd_model_args {
     int64_t max_frames;
     /* no options of every command: 0 is the engine's default (engine/local/local.h) */
     int64_t max_seqs, kv_mb, prefix_mb, image_mb; /* MiB */
-    bool metered; /* the operators keep account (wd_runtime_meter)  default false */
+    wd_machine *machine; /* borrowed by the model; NULL: it has this process for itself */
+    const char *name;    /* in messages; NULL: its path */
+    bool metered;        /* the operators keep account (wd_runtime_meter)  default false */
 } wd_model_args;
 
 #define WD_MODEL_OPT_(T, m, name, flag, type, field, def, min, max, help)                      \
@@ -31,6 +38,8 @@ typedef struct wd_model_args {
 /* clang-format off */
 #define WD_MODEL_OPTS(T, m)                                                                                            \
     WD_MODEL_OPT_(T, m, "model", 'm', WD_OPT_STR, model, NULL, 0, 0, "checkpoint directory or GGUF file"),             \
+    WD_MODEL_OPTS_BUT_MODEL(T, m)
+#define WD_MODEL_OPTS_BUT_MODEL(T, m)                                                                                  \
     WD_MODEL_OPT_(T, m, "mmproj", 0, WD_OPT_STR, mmproj, NULL, 0, 0, "a GGUF model's vision part; else found beside"), \
     WD_MODEL_OPT_(T, m, "lora", 0, WD_OPT_LIST, lora, NULL, 0, 0, "PEFT adapter DIR[=scale]"),                         \
     WD_MODEL_OPT_(T, m, "context", 0, WD_OPT_INT, context, "0", 0, 1 << 24, "most tokens in all; 0: the model's"),     \
@@ -55,6 +64,10 @@ typedef struct wd_runtime wd_runtime;
 
 /* Opens the model: the files are mapped, and no progress is shown unless --weights asks for work. */
 WD_MUST_CHECK wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_runtime **out, wd_err *err);
+/* The same weights with the adapter of a directory beside them, as a model of its own: with its own cache, and in steps of
+ * its own. `of` may be closed before it. Not while another thread opens one of the same base. m->name is needed. */
+WD_MUST_CHECK wd_status wd_runtime_open_adapter(const wd_model_args *m, wd_runtime *of, const char *dir,
+                                                wd_runtime **out, wd_err *err);
 void wd_runtime_close(wd_runtime *r); /* accepts NULL */
 
 wd_engine *wd_runtime_engine(wd_runtime *r);

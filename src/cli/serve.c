@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "cli/runtime.h"
+#include "cli/served.h"
 #include "guard/guard.h"
 #include "serve/serve.h"
 
@@ -16,25 +16,30 @@
 
 typedef struct options {
     wd_model_args m;
-    const char *address, *served_name, *tls_cert, *tls_key, *data, *anchors;
-    int64_t port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s, request_s,
-        drain_s;
+    wd_opt_list models, adapters;
+    const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors;
+    int64_t memory_mb, port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s,
+        request_s, drain_s;
     bool json;
 } options;
 
 #define AT(field) offsetof(options, field)
 /* clang-format off */
 static const wd_opt opts[] = {
-    WD_MODEL_OPTS(options, m),
+    { "model", 'm', WD_OPT_LIST, AT(models), NULL, 0, 0, "[NAME=]checkpoint directory or GGUF file; may be given again" },
+    { "adapter", 0, WD_OPT_LIST, AT(adapters), NULL, 0, 0, "NAME=DIR: a PEFT adapter of the first model, as a model of its own" },
+    { "models-dir", 0, WD_OPT_STR, AT(models_dir), NULL, 0, 0, "directory of models that may be loaded by name while the server runs" },
+    { "memory-mb", 0, WD_OPT_INT, AT(memory_mb), "0", 0, 1 << 24, "for all models together, MiB; 0: nine tenths of what there is" },
+    WD_MODEL_OPTS_BUT_MODEL(options, m),
     { "address", 'a', WD_OPT_STR, AT(address), "127.0.0.1", 0, 0, "numeric address to listen on" },
     { "port", 'p', WD_OPT_INT, AT(port), "8080", 0, 65535, "0: one that is free" },
-    { "served-name", 0, WD_OPT_STR, AT(served_name), NULL, 0, 0, "name of the model for clients; default: its directory's" },
+    { "served-name", 0, WD_OPT_STR, AT(served_name), NULL, 0, 0, "name of the first model for clients; default: its directory's" },
     { "data", 0, WD_OPT_STR, AT(data), NULL, 0, 0, "directory of accounts and audit (ward user, key, audit); without: anybody at this machine" },
     { "anchors", 0, WD_OPT_STR, AT(anchors), NULL, 0, 0, "file for signed checkpoints of the audit; default: in the directory" },
     { "tls-cert", 0, WD_OPT_STR, AT(tls_cert), NULL, 0, 0, "certificate chain, PEM" },
     { "tls-key", 0, WD_OPT_STR, AT(tls_key), NULL, 0, 0, "its private key, PEM" },
     { "max-seqs", 0, WD_OPT_INT, AT(m.max_seqs), "32", 1, 1024, "replies and prompts computed together" },
-    { "kv-mb", 0, WD_OPT_INT, AT(m.kv_mb), "0", 0, 1 << 24, "memory for keys and values, MiB; 0: what requests need" },
+    { "kv-mb", 0, WD_OPT_INT, AT(m.kv_mb), "0", 0, 1 << 24, "memory for keys and values of a model, MiB; 0: what requests may need, at most a quarter of all" },
     { "prefix-mb", 0, WD_OPT_INT, AT(m.prefix_mb), "0", 0, 1 << 24, "of it, kept for prompts that begin alike, MiB; 0: 1024, or the latest request" },
     { "image-mb", 0, WD_OPT_INT, AT(m.image_mb), "256", 1, 1 << 24, "memory for what images look like to the model, MiB" },
     { "max-running", 0, WD_OPT_INT, AT(max_running), "32", 1, 1024, "requests that run at the same time" },
@@ -83,18 +88,6 @@ static wd_status read_pem(wd_cli *cli, const char *path, const char **out, wd_er
     return st;
 }
 
-/* "models/demo-text/" is served as "demo-text". */
-static const char *name_of(wd_cli *cli, const options *o)
-{
-    if (o->served_name)
-        return o->served_name;
-    size_t n = strlen(o->m.model);
-    while (n > 1 && o->m.model[n - 1] == '/')
-        n--;
-    const char *path = wd_arena_strndup(cli->arena, o->m.model, n);
-    return path ? wd_path_base(path) : "model";
-}
-
 static wd_status say_where(const options *o, const char *model, uint16_t port, wd_err *err)
 {
     const char *scheme = o->tls_cert ? "https" : "http", *open = strchr(o->address, ':') ? "[" : "",
@@ -121,13 +114,11 @@ static wd_status open_guard(const options *o, wd_guard **out, wd_err *err)
     return wd_guard_open(&go, out, err);
 }
 
-static wd_status serve(wd_cli *cli, const options *o, wd_runtime *rt, wd_err *err)
+static wd_status serve(wd_cli *cli, const options *o, wd_cli_served *models, wd_err *err)
 {
     wd_serve_opts so = WD_SERVE_OPTS_DEFAULT;
     wd_server *server;
-    so.engine = wd_runtime_engine(rt);
-    so.tokenizer = wd_runtime_tokenizer(rt);
-    so.model = name_of(cli, o);
+    wd_cli_served_use(models, &so);
     so.version = WARD_VERSION;
     so.address = o->address;
     so.port = (uint16_t)o->port;
@@ -146,7 +137,7 @@ static wd_status serve(wd_cli *cli, const options *o, wd_runtime *rt, wd_err *er
         wd_guard_close(so.guard);
         return st;
     }
-    st = say_where(o, so.model, wd_serve_port(server), err);
+    st = say_where(o, wd_cli_served_name(models), wd_serve_port(server), err);
     if (!st)
         notify("READY=1");
     while (!st && !atomic_load(&wd_cli_cancelled))
@@ -168,11 +159,17 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     if (rest.n)
         return WD_FAIL(err, WD_E_USAGE, "serve takes no operands: \"%s\"", rest.v[0]);
     wd_log_set_level(WD_LOG_INFO); /* a line for each request */
-    wd_runtime *rt = NULL;
-    wd_status st = wd_runtime_open(cli, &o.m, &rt, err);
+    const wd_cli_served_opts so = { .args = &o.m,
+                                    .model = &o.models,
+                                    .adapter = &o.adapters,
+                                    .served_name = o.served_name,
+                                    .dir = o.models_dir,
+                                    .memory_bytes = (size_t)o.memory_mb << 20 };
+    wd_cli_served *models;
+    wd_status st = wd_cli_served_open(cli, &so, &models, err);
     if (!st)
-        st = serve(cli, &o, rt, err);
-    wd_runtime_close(rt);
+        st = serve(cli, &o, models, err);
+    wd_cli_served_close(models);
     return st;
 }
 

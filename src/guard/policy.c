@@ -27,6 +27,8 @@ static const wd_rule rules[] = {
     { "metrics.read",     "GET",    "/metrics",               WD_SCOPE_METRICS, false, WD_RECORD_NEVER, { A, _, _, A, _, _, A } },
     { "model.list",       "GET",    "/v1/models",             WD_SCOPE_MODELS,  false, ONCE,  { t, t, t, t, t, _, t } },
     { "model.read",       "GET",    "/v1/models/{rest}",      WD_SCOPE_MODELS,  false, ONCE,  { t, t, t, t, t, _, t } },
+    { "model.load",       "POST",   "/v1/models/load",        WD_SCOPE_ADMIN,   false, TWICE, { A, _, _, _, _, _, _ } },
+    { "model.unload",     "POST",   "/v1/models/unload",      WD_SCOPE_ADMIN,   false, TWICE, { A, _, _, _, _, _, _ } },
     { "text.tokenize",    "POST",   "/tokenize",              WD_SCOPE_MODELS,  false, ONCE,  { _, t, t, t, t, _, t } },
     { "text.detokenize",  "POST",   "/detokenize",            WD_SCOPE_MODELS,  false, ONCE,  { _, t, t, t, t, _, t } },
     { "chat.create",      "POST",   "/v1/chat/completions",   WD_SCOPE_INFER,   false, TWICE, { _, t, t, t, t, _, t } },

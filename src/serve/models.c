@@ -16,7 +16,6 @@
 typedef struct entry {
     wd_served s; /* first: who holds one has its address */
     void (*close)(void *self);
-    void *self;
     struct entry *next; /* under mu, as below */
     size_t n_held;
     bool out; /* of the list */
@@ -49,7 +48,7 @@ static void free_entry(entry *e)
 static void close_entry(entry *e)
 {
     if (e->close)
-        e->close(e->self);
+        e->close(e->s.self);
     free_entry(e);
 }
 
@@ -100,9 +99,9 @@ static wd_status make_entry(const wd_served_opts *o, entry **out, wd_err *err)
                         .tokenizer = o->tokenizer,
                         .kind = WD_CHAT_QWEN3,
                         .created = (int64_t)time(NULL),
+                        .self = o->self,
                         .metrics = wd_metrics_create() };
     e->close = o->close;
-    e->self = o->self;
     if (!e->s.name || (o->base && !e->s.base) || !e->s.metrics) {
         free_entry(e);
         return WD_FAIL(err, WD_E_NOMEM, "models: no memory");

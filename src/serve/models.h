@@ -24,6 +24,7 @@ typedef struct wd_served {
     const wd_tokenizer *tokenizer;
     wd_chat_kind kind;
     int64_t created; /* seconds since 1970 */
+    void *self;      /* what close gets */
     wd_metrics *metrics;
 } wd_served;
 

@@ -16,8 +16,20 @@
 #include "serve/models.h"
 #include "text/tokenizer.h"
 
+/* A model that is asked for while the server runs. */
+typedef struct wd_load {
+    const char *name;
+    const wd_served *base; /* what it is an adapter of, held meanwhile; NULL: it is none */
+    int64_t kv_mb;         /* for its keys and values; 0: as the loader thinks best */
+} wd_load;
+
 typedef struct wd_serve_opts {
-    wd_models *models;             /* those that may be asked; NULL: the one below. Borrowed, as all here */
+    wd_models *models; /* those that may be asked; NULL: the one below. Borrowed, as all here */
+    /* Opens a model; on WD_OK *out is complete, and what out->name points at lives until the next call. One at a time, on any
+     * thread. NULL: none is loaded while the server runs. Whatever is wrong with the name is WD_E_NOT_FOUND or WD_E_INVALID,
+     * no room WD_E_LIMIT. */
+    wd_status (*load)(void *self, const wd_load *what, wd_served_opts *out, wd_err *err);
+    void *load_self;
     wd_engine *engine;             /* of the one model */
     const wd_tokenizer *tokenizer; /* of it; NULL: no routes and fields that speak of tokens */
     wd_guard *guard;               /* who may do what, and the audit; NULL: an open server */
@@ -34,7 +46,6 @@ typedef struct wd_serve_opts {
     size_t stream_bytes;           /* of a reply not read yet        default 1 MiB */
     uint64_t image_pixels;         /* of all images of a request     default 64 Mi */
     uint32_t max_images;           /* of a request                   default 64 */
-    uint32_t max_videos;           /* of a request                   default 4 */
     uint32_t max_choices;          /* "n"                            default 16 */
     uint32_t max_inputs;           /* texts to embed, documents      default 1024 */
     uint32_t idle_s;               /* a connection that does nothing default 60 */
@@ -51,7 +62,6 @@ typedef struct wd_serve_opts {
                       .stream_bytes = (size_t)1 << 20,    \
                       .image_pixels = (uint64_t)64 << 20, \
                       .max_images = 64,                   \
-                      .max_videos = 4,                    \
                       .max_choices = 16,                  \
                       .max_inputs = 1024,                 \
                       .idle_s = 60,                       \

@@ -490,6 +490,7 @@ wd_status wd_serve_start(const wd_serve_opts *o, wd_server **out, wd_err *err)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
     s->o = *o;
     sem_init(&s->decoders, 0, 4);
+    pthread_mutex_init(&s->loading, NULL);
     sigfillset(&all); /* signals are for the caller's thread: those made here inherit the mask */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const wd_status st = start(s, err);
@@ -531,6 +532,7 @@ void wd_serve_stop(wd_server *s)
     wd_watcher_destroy(s->watcher);
     wd_models_destroy(s->own_models);
     wd_metrics_destroy(s->metrics);
+    pthread_mutex_destroy(&s->loading);
     sem_destroy(&s->decoders);
     wd_free(s);
 }

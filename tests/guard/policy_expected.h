@@ -16,6 +16,8 @@ static const struct {
     { "GET", "/metrics", "metrics.read", "a--a--a", "metrics" },
     { "GET", "/v1/models", "model.list", "ttttt-t", "models" },
     { "GET", "/v1/models/{rest}", "model.read", "ttttt-t", "models" },
+    { "POST", "/v1/models/load", "model.load", "a------", "admin" },
+    { "POST", "/v1/models/unload", "model.unload", "a------", "admin" },
     { "POST", "/tokenize", "text.tokenize", "-tttt-t", "models" },
     { "POST", "/detokenize", "text.detokenize", "-tttt-t", "models" },
     { "POST", "/v1/chat/completions", "chat.create", "-tttt-t", "infer" },

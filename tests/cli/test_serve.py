@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""ward serve from outside: several models in one process, loading while it runs, memory limits, tenants' shares.
+
+usage: test_serve.py WARD CHECKPOINTS ADAPTERS MODELS"""
+import concurrent.futures
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+WARD, CKPT, ADAPTERS, MODELS = sys.argv[1], *map(pathlib.Path, sys.argv[2:5])
+BASE, CHAT = CKPT / "text-untied", "/v1/chat/completions"
+
+
+class Server:
+    """ward serve, on a port of the system's choice."""
+
+    def __init__(self, *args, key=None):
+        self.args, self.key = [str(a) for a in args], key
+
+    def __enter__(self):
+        self.log = tempfile.TemporaryFile()
+        self.p = subprocess.Popen([WARD, "serve", "--port", "0", "--json", *self.args], stdout=subprocess.PIPE,
+                                  stderr=self.log, env={**os.environ, "HOME": "/nonexistent"})
+        head = b""
+        while not head.endswith(b"}\n"):
+            line = self.p.stdout.readline()
+            assert line, self.logged()
+            head += line
+        self.url = f"http://127.0.0.1:{json.loads(head)['port']}"
+        return self
+
+    def logged(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def __exit__(self, *error):
+        self.p.terminate()
+        self.p.stdout.close()
+        code = self.p.wait(60)
+        log = self.logged()
+        self.log.close()
+        assert error[0] or code == 0, (code, log)
+
+    def open(self, path, body=None, key=None):
+        headers = {"Authorization": f"Bearer {key or self.key}"} if key or self.key else {}
+        data = None if body is None else json.dumps(body).encode()
+        return urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=120)
+
+    def get(self, path, body=None, key=None):
+        with self.open(path, body, key) as r:
+            return json.load(r)
+
+    def fault(self, path, body, key=None):
+        """Status, and OpenAI's error object."""
+        try:
+            self.get(path, body, key)
+        except urllib.error.HTTPError as e:
+            with e:
+                return e.code, json.load(e)["error"]
+        raise AssertionError(f"{path} {body} was taken")
+
+    def names(self):
+        return [m["id"] for m in self.get("/v1/models")["data"]]
+
+    def reply(self, model=None, n=16, **more):
+        body = {"messages": [{"role": "user", "content": "the left sinus is blunted"}], "max_tokens": n, "temperature": 0,
+                "ignore_eos": True, "logprobs": True, **more}
+        if model:
+            body["model"] = model
+        return [(t["token"], t["logprob"]) for t in self.get(CHAT, body)["choices"][0]["logprobs"]["content"]]
+
+    def metric(self, line):
+        with self.open("/metrics") as r:
+            text = r.read().decode()
+        found = [x.rsplit(" ", 1)[1] for x in text.splitlines() if x.startswith(line + " ")]
+        assert len(found) == 1, (line, text)
+        return float(found[0])
+
+
+def refused(*args):
+    r = subprocess.run([WARD, "serve", "--port", "0", *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
+                       timeout=120, env={**os.environ, "HOME": "/nonexistent"})
+    return r.returncode, "".join(x for x in r.stderr.decode().splitlines(True) if not x.startswith("ward: warn"))
+
+
+class SeveralModels(unittest.TestCase):
+    def test_models_and_adapters_answer_by_name_as_they_do_alone(self):
+        with Server("-m", BASE) as s:
+            base = s.reply()
+        with Server("-m", BASE, "--lora", ADAPTERS / "a") as s:
+            a = s.reply()
+        with Server("-m", MODELS / "demo-text") as s:
+            demo = s.reply()
+        self.assertNotEqual(base, a)
+        with Server("-m", f"one={BASE}", "-m", MODELS / "demo-text", "--adapter", f"chest={ADAPTERS / 'a'}") as s:
+            self.assertEqual(s.names(), ["one", "demo-text", "chest"])
+            self.assertEqual([m["parent"] for m in s.get("/v1/models")["data"]], [None, None, "one"])
+            with concurrent.futures.ThreadPoolExecutor(12) as pool:  # all at once, each in turns with the others
+                got = list(pool.map(s.reply, [None, "one", "demo-text", "chest"] * 6))
+            for i, r in enumerate(got):
+                self.assertEqual(r, [base, base, demo, a][i % 4], i)
+            self.assertEqual(s.metric('vllm:request_success_total{model_name="chest",finished_reason="length"}'), 6)
+            self.assertEqual(s.fault(CHAT, {"model": "two", "messages": []})[1]["code"], "model_not_found")
+
+    def test_memory_options_are_shown_and_add_up(self):
+        with Server("-m", BASE, "--kv-mb", 8, "--prefix-mb", 2, "--image-mb", 3, "--max-seqs", 5) as s:
+            s.reply()
+            for name, value in [("kv_cache_max_bytes", 8 << 20), ("prefix_cache_max_bytes", 2 << 20),
+                                ("image_cache_max_bytes", 3 << 20), ("engine_max_calls", 5)]:
+                self.assertEqual(s.metric(f'ward:{name}{{model_name="text-untied"}}'), value)
+            self.assertGreater(s.metric('ward:kv_cache_bytes{model_name="text-untied"}'), 0)
+            self.assertLessEqual(s.metric('ward:prefix_cache_bytes{model_name="text-untied"}'), 2 << 20)
+
+    def test_what_does_not_fit_is_refused_with_the_numbers(self):
+        code, text = refused("-m", BASE, "-m", f"two={BASE}", "--kv-mb", 64, "--memory-mb", 100)
+        self.assertEqual(code, 3, text)
+        self.assertRegex(text, r"two needs \d+ MiB \(weights \d+, keys and values 64, images 0, work \d+\), and of the 100 MiB "
+                               r"for models \d+ are left")
+        self.assertEqual(text.count("\n"), 1, text)
+        for args, code, part in [(("-m", BASE, "-m", BASE), 1, "of that name already"), ((), 2, "no model"),
+                                 (("-m", f"a b={BASE}"), 3, "the name of a model"),
+                                 (("-m", BASE, "--models-dir", "/nonexistent"), 3, "no such directory"),
+                                 (("-m", BASE, "--adapter", f"x={BASE}"), 3, "adapter_config.json")]:
+            got, text = refused(*args)
+            self.assertEqual(got, code, text)
+            self.assertIn(part, text)
+
+
+class Loading(unittest.TestCase):
+    def setUp(self):
+        self.tmp = tempfile.TemporaryDirectory(prefix="ward-test-")
+        self.dir = pathlib.Path(self.tmp.name) / "models"
+        self.dir.mkdir()
+        for name, path in [("other", MODELS / "demo-text"), ("same", BASE), ("chest", ADAPTERS / "a"), ("spine", ADAPTERS / "b")]:
+            (self.dir / name).symlink_to(path.resolve())
+
+    def tearDown(self):
+        self.tmp.cleanup()
+
+    def test_models_come_and_go_by_name(self):
+        with Server("-m", f"one={BASE}", "--models-dir", self.dir, "--memory-mb", 1500, "--kv-mb", 64) as s:
+            one = s.reply("one")
+            v = s.get("/v1/models/load", {"model": "other"})
+            self.assertEqual((v["id"], v["loaded"], v["parent"]), ("other", True, None))
+            v = s.get("/v1/models/load", {"model": "chest", "base": "one"})
+            self.assertEqual(v["parent"], "one")
+            self.assertEqual(s.names(), ["one", "other", "chest"])
+            chest = s.reply("chest")
+            self.assertNotEqual(chest, one)
+            for body, http, code in [({"model": "other"}, 409, "model_exists"), ({"model": "../one"}, 400, "invalid_value"),
+                                     ({"model": ".."}, 400, "invalid_value"), ({"model": "none"}, 404, "not_found"),
+                                     ({"model": "spine"}, 400, "invalid_value"), ({"model": "spine", "base": "two"}, 404, "model_not_found"),
+                                     ({"model": "spine", "base": "chest"}, 400, "invalid_value"), ({}, 400, "missing"),
+                                     ({"model": "same", "base": "one"}, 400, "invalid_value"), ({"model": 1}, 400, "invalid_type"),
+                                     ({"model": "same", "kv_mb": 4096}, 400, "limit_exceeded")]:
+                got, error = s.fault("/v1/models/load", body)
+                self.assertEqual((got, error["code"]), (http, code), (body, error))
+            self.assertRegex(error["message"], r"same needs \d+ MiB .* of the 1500 MiB for models \d+ are left")
+            # the base goes, its weights stay while the adapter needs them
+            self.assertEqual(s.get("/v1/models/unload", {"model": "one"}), {"id": "one", "object": "model", "deleted": True, "running": 0})
+            self.assertEqual(s.names(), ["other", "chest"])
+            self.assertEqual(s.reply("chest"), chest)
+            self.assertEqual(s.fault(CHAT, {"model": "one", "messages": []})[0], 404)
+            self.assertEqual(s.fault("/v1/models/unload", {"model": "one"})[0], 404)
+            s.get("/v1/models/unload", {"model": "chest"})
+            for _ in range(8):  # memory comes back: a leak of the budget would refuse the last ones
+                s.get("/v1/models/load", {"model": "same", "kv_mb": 700})
+                self.assertEqual(s.reply("same"), one)
+                s.get("/v1/models/unload", {"model": "same"})
+            log = s.logged().decode()
+            self.assertIn("model loaded name=chest", log)
+
+    def test_without_a_directory_nothing_is_loaded(self):
+        with Server("-m", BASE) as s:
+            self.assertEqual(s.fault("/v1/models/load", {"model": "x"})[0], 501)
+
+    def test_no_request_is_lost_and_none_changes_while_its_model_is_replaced(self):
+        """Streams run while their model is unloaded, loaded anew and replaced by another: each ends with all of its tokens, those
+        of the model that it began with."""
+        shutil.copytree(ADAPTERS / "a", self.dir / "pick")
+        stop, lock, done, missing = threading.Event(), threading.Lock(), [], []
+        with Server("-m", f"one={BASE}", "--models-dir", self.dir, "--kv-mb", 64) as s:
+            s.get("/v1/models/load", {"model": "pick", "base": "one"})
+            a = s.reply("pick", 48)
+            shutil.rmtree(self.dir / "pick")
+            shutil.copytree(ADAPTERS / "b", self.dir / "pick")
+            s.get("/v1/models/load", {"model": "pick", "base": "one", "replace": True})
+            b = s.reply("pick", 48)
+            self.assertNotEqual(a, b)
+
+            def client():
+                while not stop.is_set():
+                    try:
+                        r = s.reply("pick", 48)
+                    except urllib.error.HTTPError as e:
+                        with e, lock:
+                            missing.append(e.code)
+                        time.sleep(0.005)
+                        continue
+                    with lock:
+                        done.append(r)
+
+            threads = [threading.Thread(target=client) for _ in range(6)]
+            for t in threads:
+                t.start()
+            for turn in range(6):
+                shutil.rmtree(self.dir / "pick")
+                shutil.copytree(ADAPTERS / ("ab"[turn % 2]), self.dir / "pick")
+                s.get("/v1/models/load", {"model": "pick", "base": "one", "replace": True})
+                n, until = len(done), time.monotonic() + 60
+                while (a, b)[turn % 2] not in done[n:] and time.monotonic() < until:
+                    time.sleep(0.01)
+                self.assertIn((a, b)[turn % 2], done[n:])
+            self.assertEqual(missing, [])  # replaced: there was one of that name at any time
+            for turn in range(3):
+                s.get("/v1/models/unload", {"model": "pick"})
+                time.sleep(0.05)
+                s.get("/v1/models/load", {"model": "pick", "base": "one"})
+            stop.set()
+            for t in threads:
+                t.join()
+            self.assertEqual(set(missing) - {404}, set())
+            self.assertTrue(all(r in (a, b) for r in done))
+
+
+class Trust(unittest.TestCase):
+    """With accounts: who may load, and what is fair between tenants."""
+
+    def setUp(self):
+        self.tmp = tempfile.TemporaryDirectory(prefix="ward-test-")
+        self.data = pathlib.Path(self.tmp.name) / "data"
+
+    def tearDown(self):
+        self.tmp.cleanup()
+
+    def ward(self, *args):
+        r = subprocess.run([WARD, *map(str, args), "--data", str(self.data)], stdin=subprocess.DEVNULL, capture_output=True,
+                           timeout=120, env={**os.environ, "HOME": self.tmp.name})
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return r.stdout.decode().strip()
+
+    def test_only_an_administrator_loads_and_it_is_recorded(self):
+        admin = self.ward("key", "add", "ops", "--role", "admin", "--expires", "1d")
+        app = self.ward("key", "add", "app", "--role", "service", "--expires", "1d")
+        with Server("-m", f"one={BASE}", "--data", self.data, "--models-dir", MODELS, key=app) as s:
+            for path in ("/v1/models/load", "/v1/models/unload"):
+                self.assertEqual(s.fault(path, {"model": "demo-text"})[0], 403)
+                self.assertEqual(s.fault(path, {"model": "demo-text"}, key="ward_none")[0], 401)
+            s.get("/v1/models/load", {"model": "demo-text"}, key=admin)
+            self.assertEqual(len(s.reply("demo-text")), 16)
+            s.get("/v1/models/unload", {"model": "demo-text"}, key=admin)
+        self.ward("audit", "verify")
+        lines = [json.loads(x).get("record", {}) for x in self.ward("audit", "export").splitlines()]
+        self.assertEqual([(x["event"], x.get("outcome")) for x in lines if x.get("action") == "model.load"][-2:],
+                         [("begin", None), ("end", "done")])
+        self.assertEqual(sum(x.get("action") == "model.unload" and x["event"] == "refused" for x in lines), 2)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
