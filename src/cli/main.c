@@ -145,6 +145,7 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error of the write that meets it, as a full disk is */
 
     wd_cli cli = { .arena = wd_arena_create(ARENA_MAX, true) };
     if (!cli.arena) {
