@@ -35,13 +35,20 @@ static wd_status video_frames(void *self, const uint64_t *index, uint32_t n,
 wd_status wd_video_file_open(const char *path, const atomic_bool *cancel, wd_arena *a, wd_video_source *out,
                              wd_err *err)
 {
-    video *v = WD_NEW(a, video);
     uint64_t size;
-    if (!v)
+    const int fd = wd_file_open_read(path, &size, err);
+    return fd < 0 ? err->code : wd_video_file_take(path, fd, cancel, a, out, err);
+}
+
+wd_status wd_video_file_take(const char *path, int fd, const atomic_bool *cancel, wd_arena *a,
+                             wd_video_source *out, wd_err *err)
+{
+    video *v = WD_NEW(a, video);
+    if (!v) {
+        close(fd);
         return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", path);
-    *v = (video){ .path = path, .fd = wd_file_open_read(path, &size, err), .cancel = cancel };
-    if (v->fd < 0)
-        return err->code;
+    }
+    *v = (video){ .path = path, .fd = fd, .cancel = cancel };
     if (wd_arena_defer(a, close_video, v))
         return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", path);
     wd_video_limits limits = WD_VIDEO_LIMITS_DEFAULT;

@@ -428,16 +428,28 @@ static wd_status write_memfd(int fd, const char *what, wd_span s, wd_err *err)
     return WD_OK;
 }
 
+int wd_sandbox_memfd(const char *what, wd_span bytes, wd_err *err)
+{
+    const int fd = memfd_create("ward-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) {
+        (void)WD_FAIL(err, WD_E_IO, "%s: no memory file for the decoder: %s", what, strerror(errno));
+        return -1;
+    }
+    if (write_memfd(fd, what, bytes, err) == WD_OK)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 wd_status wd_sandbox_run_bytes(wd_decoder_id id, const char *what, wd_span opts, wd_span input,
                                const wd_sandbox_limits *limits, const atomic_bool *cancel,
                                wd_message_fn on_message, void *ctx, wd_err *err)
 {
-    const int fd = memfd_create("ward-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    wd_err local = { 0 };
+    const int fd = wd_sandbox_memfd(what, input, err ? err : &local);
     if (fd < 0)
-        return WD_FAIL(err, WD_E_IO, "%s: no memory file for the decoder: %s", what, strerror(errno));
-    wd_status st = write_memfd(fd, what, input, err);
-    if (st == WD_OK)
-        st = wd_sandbox_run(id, what, opts, fd, limits, cancel, on_message, ctx, err);
+        return WD_E_IO;
+    const wd_status st = wd_sandbox_run(id, what, opts, fd, limits, cancel, on_message, ctx, err);
     close(fd);
     return st;
 }

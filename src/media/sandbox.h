@@ -76,6 +76,10 @@ WD_MUST_CHECK wd_status wd_sandbox_run(wd_decoder_id id, const char *what, wd_sp
                                        const wd_sandbox_limits *limits, const atomic_bool *cancel,
                                        wd_message_fn on_message, void *ctx, wd_err *err);
 
+/* Bytes as a sealed file that lives in memory alone, for decoders that want a descriptor: the caller closes it. -1: no
+ * memory, with *err filled (WD_E_IO). */
+WD_MUST_CHECK int wd_sandbox_memfd(const char *what, wd_span bytes, wd_err *err);
+
 /* The same for input that is in memory: passed through a sealed memfd. */
 WD_MUST_CHECK wd_status wd_sandbox_run_bytes(wd_decoder_id id, const char *what, wd_span opts, wd_span input,
                                              const wd_sandbox_limits *limits, const atomic_bool *cancel,

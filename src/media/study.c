@@ -8,6 +8,7 @@
  */
 #include "media/study.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,7 +170,7 @@ static wd_status read_header(wd_study *s, const wd_dicom_source *from, const wd_
         wd_dicom_close(d);
         return st;
     }
-    if (st == WD_E_UNSUPPORTED)
+    if (st == WD_E_UNSUPPORTED && src->fd < 0)
         WD_TRY(wd_study__keep_plain(s, src, head_of(from, room), &is_picture, err));
     return judge(s, st, named && !is_picture, &why, err);
 }
@@ -185,7 +186,7 @@ static wd_status add_file(wd_study *s, const char *path, bool named, wd_err *err
 {
     uint64_t size = 0;
     wd_err why = { 0 };
-    const wd_study__source src = { .name = path, .zip = -1 };
+    const wd_study__source src = { .name = path, .fd = -1, .zip = -1 };
     const int fd = wd_file_open_read(path, &size, &why);
     wd_status st;
 
@@ -279,9 +280,9 @@ static wd_status add_entry(void *ctx, uint32_t entry, const char *name, wd_span 
 {
     const zip_reading *r = ctx;
     wd_study *s = r->s;
-    const wd_study__source src = { .name = wd_arena_printf(s->arena, "%s: %s", r->path, name),
-                                   .zip = r->zip,
-                                   .entry = entry };
+    const wd_study__source src = {
+        .name = wd_arena_printf(s->arena, "%s: %s", r->path, name), .fd = -1, .zip = r->zip, .entry = entry
+    };
     if (!src.name)
         return WD_FAIL(err, WD_E_NOMEM, "%s: no memory for its list of files", s->what);
     if (s->counts.n_file >= s->opts.max_files)
@@ -482,7 +483,23 @@ static wd_status nothing_found(const wd_study *s, wd_err *err)
                    (unsigned)c->n_file, (unsigned)c->n_not_dicom, (unsigned)c->n_not_image);
 }
 
-static wd_status build(wd_study *s, const char *const *paths, size_t n, wd_err *err)
+/* An open file; `what` is its name for people. */
+static wd_status add_open(wd_study *s, int fd, wd_err *err)
+{
+    uint8_t head[4] = { 0 };
+    if (pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
+        wd_archive_is_zip(wd_span_of(head, sizeof head))) {
+        const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (own < 0)
+            return WD_FAIL(err, WD_E_IO, "%s: no descriptor left", s->what);
+        return add_zip(s, s->what, own, err);
+    }
+    const wd_study__source src = { .name = s->what, .fd = fd, .zip = -1 };
+    const wd_dicom_source from = { .what = s->what, .fd = fd };
+    return read_header(s, &from, &src, true, err);
+}
+
+static wd_status build(wd_study *s, const char *const *paths, size_t n, int fd, wd_err *err)
 {
     s->arena = wd_arena_create(ARENA_MAX, true); /* names of files may say who */
     s->by_uid = wd_map_create(16);
@@ -493,7 +510,7 @@ static wd_status build(wd_study *s, const char *const *paths, size_t n, wd_err *
     if (!s->what)
         return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", paths[0]);
     for (size_t i = 0; i < n; i++) {
-        WD_TRY(add_path(s, paths[i], err));
+        WD_TRY(fd < 0 ? add_path(s, paths[i], err) : add_open(s, fd, err));
         if (n > 1 && s->opts.on_progress)
             s->opts.on_progress(s->opts.ctx, (uint32_t)i + 1, (uint32_t)n);
     }
@@ -504,8 +521,8 @@ static wd_status build(wd_study *s, const char *const *paths, size_t n, wd_err *
     return put_in_order(s, err);
 }
 
-wd_status wd_study_open(const char *const *paths, size_t n, const wd_study_opts *opts, wd_study **out,
-                        wd_err *err)
+static wd_status open_study(const char *const *paths, size_t n, int fd, const wd_study_opts *opts,
+                            wd_study **out, wd_err *err)
 {
     *out = NULL;
     if (n == 0)
@@ -514,12 +531,23 @@ wd_status wd_study_open(const char *const *paths, size_t n, const wd_study_opts 
     if (!s)
         return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", paths[0]);
     s->opts = opts ? *opts : WD_STUDY_OPTS_DEFAULT;
-    const wd_status st = build(s, paths, n, err);
+    const wd_status st = build(s, paths, n, fd, err);
     if (st == WD_OK)
         *out = s;
     else
         wd_study_close(s);
     return st;
+}
+
+wd_status wd_study_open(const char *const *paths, size_t n, const wd_study_opts *opts, wd_study **out,
+                        wd_err *err)
+{
+    return open_study(paths, n, -1, opts, out, err);
+}
+
+wd_status wd_study_open_fd(const char *what, int fd, const wd_study_opts *opts, wd_study **out, wd_err *err)
+{
+    return open_study(&what, 1, fd, opts, out, err);
 }
 
 void wd_study_close(wd_study *s)
@@ -572,6 +600,10 @@ static wd_status read_slice(const wd_study *s, const wd_study__slice *sl, const 
 {
     wd_buf bytes = { 0 };
 
+    if (sl->src.fd >= 0) {
+        const wd_dicom_source from = { .what = sl->src.name, .fd = sl->src.fd };
+        return wd_dicom_read(&from, want, out, err);
+    }
     if (sl->src.zip < 0)
         return wd_dicom_read_file(sl->src.name, want, out, err);
     wd_status st = wd_study__unzip(s, &sl->src, &bytes, err);

@@ -80,6 +80,10 @@ typedef struct wd_slice {
  * Files that are no DICOM or are broken are counted and skipped, except a file named by itself: that is an error. */
 WD_MUST_CHECK wd_status wd_study_open(const char *const *paths, size_t n, const wd_study_opts *opts,
                                       wd_study **out, wd_err *err);
+/* The same of one open DICOM object or ZIP file, which may lie in memory alone; `what` names it in errors. fd is not closed
+ * here and must stay open and unchanged as long as the study. */
+WD_MUST_CHECK wd_status wd_study_open_fd(const char *what, int fd, const wd_study_opts *opts, wd_study **out,
+                                         wd_err *err);
 void wd_study_close(wd_study *s); /* accepts NULL */
 
 const wd_study_counts *wd_study_counts_of(const wd_study *s);

@@ -10,6 +10,7 @@
 
 typedef struct wd_study__source {
     const char *name; /* path, or "archive.zip: entry" */
+    int fd;           /* an object that was given open, or -1 */
     int32_t zip;      /* index of the archive, or -1 */
     uint32_t entry;
 } wd_study__source;

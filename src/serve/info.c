@@ -190,9 +190,10 @@ NOW(wd_route_metrics, "/metrics", metrics, "Prometheus text, under vLLM's names.
 NOW(wd_route_openapi, "/api/openapi.json", openapi, "This document.", .open = true);
 
 const wd_route *const wd_serve__routes[] = {
-    &wd_route_load,       &wd_route_unload,   &wd_route_chat,       &wd_route_completions,
-    &wd_route_embeddings, &wd_route_rerank,   &wd_route_rerank_v2,  &wd_route_models,
-    &wd_route_model,      &wd_route_tokenize, &wd_route_detokenize, &wd_route_health,
-    &wd_route_ready,      &wd_route_version,  &wd_route_metrics,    &wd_route_openapi,
+    &wd_route_load,      &wd_route_unload,     &wd_route_chat,     &wd_route_completions,
+    &wd_route_responses, &wd_route_embeddings, &wd_route_rerank,   &wd_route_rerank_v2,
+    &wd_route_models,    &wd_route_model,      &wd_route_tokenize, &wd_route_detokenize,
+    &wd_route_health,    &wd_route_ready,      &wd_route_version,  &wd_route_metrics,
+    &wd_route_openapi,
 };
 const size_t wd_serve__n_route = WD_COUNT(wd_serve__routes);

@@ -41,17 +41,19 @@ typedef struct wd_route {
     wd_status (*item)(wd_req *r, size_t i, wd_fault *f);
     void (*finish)(wd_req *r);
     void (*release)(void *state); /* frees what state holds outside the arena; NULL: nothing */
-    const wd_field *field;        /* [n_field] of the body, for /api/openapi.json */
+    /* The last event of a stream that fails; NULL: an error object, and [DONE]. */
+    void (*stream_fault)(wd_req *r, const wd_fault *f, wd_buf *out);
+    const wd_field *field; /* [n_field] of the body, for /api/openapi.json */
     size_t n_field;
     bool open;      /* needs no token */
     bool by_prefix; /* path ends in '/', and a name follows */
     bool no_model;  /* prepare, item and finish need none: "model" of the body is not looked at */
 } wd_route;
 
-extern const wd_route wd_route_chat, wd_route_completions, wd_route_embeddings, wd_route_rerank,
-    wd_route_rerank_v2, wd_route_models, wd_route_model, wd_route_tokenize, wd_route_detokenize,
-    wd_route_load, wd_route_unload, wd_route_health, wd_route_ready, wd_route_metrics, wd_route_openapi,
-    wd_route_version;
+extern const wd_route wd_route_chat, wd_route_completions, wd_route_responses, wd_route_embeddings,
+    wd_route_rerank, wd_route_rerank_v2, wd_route_models, wd_route_model, wd_route_tokenize,
+    wd_route_detokenize, wd_route_load, wd_route_unload, wd_route_health, wd_route_ready, wd_route_metrics,
+    wd_route_openapi, wd_route_version;
 
 /* All of them, in the order of the document. */
 extern const wd_route *const wd_serve__routes[];
@@ -186,11 +188,45 @@ WD_MUST_CHECK wd_status wd_serve__choose_model(wd_req *r, wd_fault *f);
 WD_MUST_CHECK wd_status wd_serve__no_such_model(const char *param, wd_fault *f);
 WD_MUST_CHECK wd_status wd_serve__need_tokenizer(const wd_req *r, const char *param, wd_fault *f);
 
-/* An image by "data:...;base64,...": decoded, in *out, freed with the arena. *pixels counts down. */
-WD_MUST_CHECK wd_status wd_serve__image(wd_req *r, wd_span url, const char *param, uint64_t *pixels,
-                                        wd_image *out, wd_fault *f);
+/* --- pictures and videos (openai/media.c) ------------------------------------------------------------------- */
 
-/* One text with pictures: a string, or {"text": ..., "image": "data:..."}. */
+/* What a request shows the model, each kind in order. */
+typedef struct wd_shown {
+    wd_image *image; /* [max_images] */
+    uint32_t n_image;
+    wd_video_source *video; /* [max_videos] */
+    uint32_t n_video;
+    uint64_t pixels; /* that further images may have */
+} wd_shown;
+WD_MUST_CHECK wd_status wd_serve__shown_init(wd_req *r, wd_shown *s, wd_fault *f);
+static inline wd_media wd_shown_media(const wd_shown *s)
+{
+    return (wd_media){ s->image, s->n_image, s->video, s->n_video };
+}
+
+typedef struct wd_parts { /* in the request's arena */
+    wd_part *v;
+    size_t n, cap;
+} wd_parts;
+WD_MUST_CHECK wd_status wd_parts_add(wd_req *r, wd_parts *p, wd_part part, wd_fault *f);
+
+/* One thing to be shown: a picture, a DICOM object or a ZIP file of a study, or a video. */
+typedef struct wd_show {
+    wd_span url;        /* "data:...;base64,..." */
+    const char *window; /* of DICOM: media/window.h; several with commas */
+    uint32_t n_slice;   /* of DICOM: most slices */
+} wd_show;
+/* v: a string, or an object with the string `key`, and "window" and "slices" of DICOM. The field at fault is appended to
+ * param, of `room` bytes. */
+WD_MUST_CHECK wd_status wd_serve__read_show(const json_t *v, const char *key, char *param, size_t room,
+                                            wd_show *out, wd_fault *f);
+/* Decodes it in the sandbox (a video: when the engine asks for its frames) and adds its parts: one picture, or one for each
+ * slice and window. All of it lives in the request's arena. */
+WD_MUST_CHECK wd_status wd_serve__show(wd_req *r, wd_shown *s, const wd_show *what, const char *param,
+                                       wd_parts *out, wd_fault *f);
+
+/* One text with pictures: a string, or {"text": ..., "image": what wd_serve__read_show takes}. pixels: see wd_shown; counts
+ * down over all items of a request. */
 WD_MUST_CHECK wd_status wd_serve__item(wd_req *r, const json_t *v, const char *param, uint64_t *pixels,
                                        wd_item *out, wd_fault *f);
 
@@ -198,8 +234,7 @@ WD_MUST_CHECK wd_status wd_serve__item(wd_req *r, const json_t *v, const char *p
 typedef struct wd_messages {
     const wd_message *message; /* [n] */
     size_t n;
-    wd_image *image; /* [n_image] */
-    uint32_t n_image;
+    wd_shown shown;
 } wd_messages;
 WD_MUST_CHECK wd_status wd_serve__messages(wd_req *r, const json_t *list, wd_messages *out, wd_fault *f);
 

@@ -133,9 +133,13 @@ static void finish_fault(wd_req *r, const wd_fault *f)
         return;
     }
     wd_buf b = { 0 };
-    wd_buf_str(&b, "data: ");
-    wd_fault_json(f, &b);
-    wd_buf_str(&b, "\n\ndata: [DONE]\n\n");
+    if (r->route->stream_fault) {
+        r->route->stream_fault(r, f, &b);
+    } else {
+        wd_buf_str(&b, "data: ");
+        wd_fault_json(f, &b);
+        wd_buf_str(&b, "\n\ndata: [DONE]\n\n");
+    }
     if (b.failed || wd_serve__stream_put(r, wd_buf_view(&b)))
         wd_serve__cancel(r, "vanished");
     wd_buf_free(&b);

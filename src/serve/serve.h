@@ -46,6 +46,7 @@ typedef struct wd_serve_opts {
     size_t stream_bytes;           /* of a reply not read yet        default 1 MiB */
     uint64_t image_pixels;         /* of all images of a request     default 64 Mi */
     uint32_t max_images;           /* of a request                   default 64 */
+    uint32_t max_videos;           /* of a request                   default 4 */
     uint32_t max_choices;          /* "n"                            default 16 */
     uint32_t max_inputs;           /* texts to embed, documents      default 1024 */
     uint32_t idle_s;               /* a connection that does nothing default 60 */
@@ -62,6 +63,7 @@ typedef struct wd_serve_opts {
                       .stream_bytes = (size_t)1 << 20,    \
                       .image_pixels = (uint64_t)64 << 20, \
                       .max_images = 64,                   \
+                      .max_videos = 4,                    \
                       .max_choices = 16,                  \
                       .max_inputs = 1024,                 \
                       .idle_s = 60,                       \

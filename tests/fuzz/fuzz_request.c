@@ -8,6 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static wd_server server;
 static wd_engine engine;
+static wd_served model;
 
 static void must(bool good)
 {
@@ -30,13 +31,13 @@ static void open_once(void)
         .name = "none", .chat_kind = "qwen3", .n_embd = 8, .context = 512, .sample = WD_SAMPLE_OPTS_DEFAULT
     };
     server.o = WD_SERVE_OPTS_DEFAULT;
-    server.o.engine = &engine;
-    server.o.tokenizer = tok;
-    server.o.model = "m";
     server.o.max_images = 4;
     sem_init(&server.decoders, 0, 1);
     server.metrics = wd_metrics_create();
     must(server.metrics != NULL);
+    model = (wd_served){
+        .name = "m", .engine = &engine, .tokenizer = tok, .kind = WD_CHAT_QWEN3, .metrics = server.metrics
+    };
 }
 
 static void check_fault(const wd_fault *f)
@@ -53,8 +54,9 @@ static void check_fault(const wd_fault *f)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const wd_route *const routes[] = { &wd_route_chat,   &wd_route_completions, &wd_route_embeddings,
-                                              &wd_route_rerank, &wd_route_tokenize,    &wd_route_detokenize };
+    static const wd_route *const routes[] = { &wd_route_chat,     &wd_route_completions, &wd_route_embeddings,
+                                              &wd_route_rerank,   &wd_route_tokenize,    &wd_route_detokenize,
+                                              &wd_route_responses };
     wd_fault f = { 0 };
     if (size < 1)
         return 0;
@@ -63,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wd_req *r = WD_ALLOC(wd_req);
     must(r != NULL);
     r->server = &server;
+    r->model = &model;
     r->route = routes[(data[0] & 7) % WD_COUNT(routes)];
     atomic_store(&r->refs, 1);
     pthread_mutex_init(&r->mu, NULL);

@@ -469,6 +469,28 @@ static int stop(void **state)
     return 0;
 }
 
+static void open_file_is_a_study_under_the_name_given(void **state)
+{
+    (void)state;
+    wd_buf one = { 0 };
+    wd_study *s = NULL;
+    bytes_of(&(ct){ "1", NULL, 1, 0, 77 }, &one);
+    wd_err e = { 0 };
+    int fd = wd_sandbox_memfd("part 3", wd_buf_view(&one), &e);
+    assert_true(fd >= 0);
+    assert_ok(wd_study_open_fd("part 3", fd, NULL, &s, &err));
+    assert_int_equal(wd_study_n_series(s), 1);
+    assert_string_equal(wd_study_slice(s, 0, 0)->source, "part 3");
+    assert_int_equal(value_of(s, 0, 0), 77);
+    assert_int_equal(value_of(s, 0, 0), 77); /* again: nothing depends on where reading stopped */
+    wd_study_close(s);
+    close(fd);
+    fd = wd_sandbox_memfd("part 3", WD_SPAN_LIT("\x89PNG\r\n\x1a\n and what follows"), &e);
+    assert_fails(wd_study_open_fd("part 3", fd, NULL, &s, &err), WD_E_UNSUPPORTED, "part 3");
+    close(fd);
+    wd_buf_free(&one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +507,7 @@ int main(void)
         cmocka_unit_test(list_of_files_is_a_study_and_each_must_be_good),
         cmocka_unit_test(localizers_are_a_series_of_their_own),
         cmocka_unit_test(changed_file_is_noticed),
+        cmocka_unit_test(open_file_is_a_study_under_the_name_given),
         cmocka_unit_test(pictures_are_a_series_in_order_of_names),
         cmocka_unit_test(slices_load_in_several_threads),
         cmocka_unit_test(failed_allocations_and_reads_are_errors),

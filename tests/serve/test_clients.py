@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The clients that people use, against ward serve with bundled and golden models, and against a scripted server.
 
-usage: test_clients.py WARD SCRIPTED_SERVER CHECKPOINTS MODELS   (in the environment of tools/venv)"""
+usage: test_clients.py WARD SCRIPTED_SERVER CHECKPOINTS MODELS [TESTS]   (in the environment of tools/venv)"""
 import base64
 import contextlib
 import json
@@ -216,6 +216,41 @@ class RealModel(unittest.TestCase):
             self.assertTrue(got["test"] in ("CRP", "potassium") and 1 <= got["last"] <= 9, got)
             self.assertEqual(r.choices[0].finish_reason, "tool_calls")
 
+    def test_responses_say_what_chat_says_whole_and_streamed(self):
+        want = self.chat()
+        ask = dict(model="demo-text", input=HELLO[0]["content"], temperature=0, max_output_tokens=24)
+        r = self.client.responses.create(**ask)
+        self.assertEqual(r.output_text, want.choices[0].message.content)
+        self.assertEqual(r.status, "completed" if want.choices[0].finish_reason == "stop" else "incomplete")
+        self.assertEqual((r.usage.input_tokens, r.usage.output_tokens),
+                         (want.usage.prompt_tokens, want.usage.completion_tokens))
+        with self.client.responses.stream(**ask) as s:
+            events = list(s)
+        kinds = [e.type for e in events]
+        self.assertEqual(kinds[-1], "response." + r.status)
+        self.assertEqual(events[-1].response.output_text, r.output_text)
+        self.assertEqual(kinds[:4], ["response.created", "response.in_progress", "response.output_item.added",
+                                     "response.content_part.added"])
+        self.assertGreater(kinds.count("response.output_text.delta"), 5)
+        again = self.client.responses.create(**ask | {"input": HELLO + r.output + [{"role": "user", "content": "And?"}]})
+        self.assertGreater(again.usage.input_tokens, r.usage.total_tokens)
+        self.assertGreater(again.usage.input_tokens_details.cached_tokens, 0)
+        cut = self.client.responses.create(**ask | {"max_output_tokens": 2})
+        self.assertEqual((cut.status, cut.incomplete_details.reason), ("incomplete", "max_output_tokens"))
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.client.responses.create(**ask, previous_response_id=r.id)
+        self.assertEqual(e.exception.param, "previous_response_id")
+
+    def test_responses_parse_into_what_was_asked_for(self):
+        class Finding(pydantic.BaseModel):
+            organ: typing.Literal["lung", "heart"]
+            size_mm: int = pydantic.Field(ge=1, le=40)
+        ask = dict(model="demo-text", input="A nodule?", text_format=Finding, temperature=1, max_output_tokens=200)
+        r = self.client.responses.parse(**ask, extra_body={"seed": 3})
+        self.assertIsInstance(r.output_parsed, Finding)
+        with self.client.responses.stream(**ask) as s:
+            self.assertIsInstance(s.get_final_response().output_parsed, Finding)
+
     def test_langchain(self):
         from langchain_core.messages import HumanMessage
         from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -254,6 +289,33 @@ class GoldenModel(unittest.TestCase):
             self.assertEqual(len(mixed["results"]), 3)
             v = post(server, "/v1/embeddings", {"input": [{"text": "a film", "image": url}, "a film"]})
             self.assertNotEqual(v["data"][0]["embedding"], v["data"][1]["embedding"])
+
+
+    def test_dicom_and_video_are_seen_as_on_the_command_line(self):
+        folder = CKPT.parent
+        film = folder / "client.dcm"
+        film.write_bytes((pathlib.Path(__file__).parent.parent / "golden/dicom/window_linear.dcm").read_bytes())
+        video = folder / "client.mp4"
+        subprocess.run(["ffmpeg", "-loglevel", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=96x64:rate=4:duration=2",
+                        "-pix_fmt", "yuv420p", video], check=True, stdin=subprocess.DEVNULL)
+        as_url = lambda path: "data:application/octet-stream;base64," + base64.b64encode(path.read_bytes()).decode()
+        cases = [(["-i", film, "--window", "40/400"], {"type": "image_url", "image_url": {"url": as_url(film), "window": "40/400"}}),
+                 (["-i", film], {"type": "file", "file": {"file_data": as_url(film), "filename": "x.dcm"}}),
+                 (["--video", video], {"type": "video_url", "video_url": {"url": as_url(video)}})]
+        with ward_serve(CKPT / "vl-dense") as server:
+            seen = set()
+            for options, part in cases:
+                want = ward("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "--json", *options, "What is it?")
+                r = client(server).chat.completions.create(model="vl-dense", temperature=0, max_tokens=8, messages=[
+                    {"role": "user", "content": [part, {"type": "text", "text": "What is it?"}]}])
+                self.assertEqual(r.choices[0].message.content, want["text"])
+                self.assertEqual(r.usage.prompt_tokens, want["usage"]["prompt_tokens"])
+                seen.add((r.choices[0].message.content, r.usage.prompt_tokens))
+            self.assertEqual(len(seen), 3)
+            with self.assertRaises(openai.BadRequestError) as e:
+                client(server).responses.create(model="vl-dense", input=[{"role": "user", "content": [
+                    {"type": "input_file", "file_data": as_url(film), "window": "nonsense"}]}])
+            self.assertIn("window", str(e.exception))
 
 
 class Tools(unittest.TestCase):
@@ -298,6 +360,35 @@ class Tools(unittest.TestCase):
             self.assertIn("tool_calls.function.arguments.done", kinds)
             self.assertEqual(r.choices[0].message.tool_calls[0].function.name, "labs")
 
+    def test_a_run_loop_of_responses(self):
+        tool = {"type": "function", "name": "labs", "parameters": LABS["function"]["parameters"]}
+        for stream in (False, True):
+            with scripted("<think>\nLet me look.\n</think>\n\n" + CALL, "It was 12.") as url:
+                c, said = client(url), list(HELLO)
+                for _ in range(4):
+                    ask = dict(model="scripted", input=said, tools=[tool])
+                    if stream:
+                        with c.responses.stream(**ask) as s:
+                            r = s.get_final_response()
+                    else:
+                        r = c.responses.create(**ask)
+                    calls = [x for x in r.output if x.type == "function_call"]
+                    if not calls:
+                        break
+                    self.assertEqual(r.output[0].content[0].text, "Let me look.")
+                    said += r.output
+                    for call in calls:
+                        self.assertEqual(json.loads(call.arguments), {"test": 'CRP "high"'})
+                        said.append({"type": "function_call_output", "call_id": call.call_id, "output": "12 mg/l"})
+                self.assertEqual(r.output_text, "It was 12.")
+
+    def test_langchain_speaks_responses(self):
+        from langchain_openai import ChatOpenAI
+        with scripted(CALL) as url:
+            llm = ChatOpenAI(model="scripted", base_url=url + "/v1", api_key="none", use_responses_api=True)
+            got = llm.bind_tools([LABS]).invoke("x")
+            self.assertEqual(got.tool_calls[0]["args"], {"test": 'CRP "high"'})
+
     def test_langchain_binds_tools(self):
         from langchain_openai import ChatOpenAI
         with scripted(CALL) as url:
@@ -328,4 +419,4 @@ class Tools(unittest.TestCase):
                     self.assertEqual(text, "word " * 50)
 
 
-unittest.main(argv=sys.argv[:1], verbosity=1)
+unittest.main(argv=sys.argv[:1] + sys.argv[5:], verbosity=1)

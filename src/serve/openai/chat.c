@@ -16,7 +16,7 @@ typedef struct chat_rq {
 /* clang-format off */
 static const wd_field fields[] = {
     WD_SAMPLING_FIELDS(chat_rq, s),
-    { "messages", WD_FIELD_ARR, AT(messages), true, 0, 0, "role and content; content is text, or parts of type text and image_url" },
+    { "messages", WD_FIELD_ARR, AT(messages), true, 0, 0, "role and content; content is text, or parts of type text, image_url, video_url and file" },
     { "max_completion_tokens", WD_FIELD_INT, AT(max_completion_tokens), false, 1, 1 << 24, "of the reply, reasoning included" },
     { "logprobs", WD_FIELD_BOOL, AT(logprobs), false, 0, 0, "log-probabilities of the reply's tokens" },
     { "top_logprobs", WD_FIELD_INT, AT(top_logprobs), false, 0, 20, "and of so many alternatives" },
@@ -192,7 +192,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     WD_TRY(wd_serve__messages(r, c->rq.messages, &c->messages, f));
     c->generate.chat.message = c->messages.message;
     c->generate.chat.n_message = c->messages.n;
-    c->generate.media = (wd_media){ .image = c->messages.image, .n_image = c->messages.n_image };
+    c->generate.media = wd_shown_media(&c->messages.shown);
     c->choice = WD_NEW_N(r->arena, choice, (size_t)c->rq.s.n);
     if (!c->choice)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");

@@ -19,7 +19,7 @@ static wd_status no_memory(wd_fault *f)
     return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
 }
 
-static wd_status hold_to_schema(const json_t *schema, const char *param, wd_constraint **out, wd_fault *f)
+wd_status wd_format_schema(const json_t *schema, const char *param, wd_constraint **out, wd_fault *f)
 {
     wd_buf text = { .max = WD_SCHEMA_BYTES_MAX };
     wd_err err = { 0 };
@@ -65,8 +65,8 @@ wd_status wd_format_read(const json_t *o, wd_constraint **out, wd_fault *f)
     if (type && !strcmp(type, "json_object"))
         return of_engine(wd_constraint_object(WD_SPACE_BOUNDED, out, &err), "response_format", &err, f);
     if (type && !strcmp(type, "json_schema"))
-        return hold_to_schema(json_object_get(json_object_get(o, "json_schema"), "schema"),
-                              "response_format.json_schema.schema", out, f);
+        return wd_format_schema(json_object_get(json_object_get(o, "json_schema"), "schema"),
+                                "response_format.json_schema.schema", out, f);
     return wd_fault_set(f, 400, "invalid_value", "response_format.type",
                         "response_format.type: expected text, json_object or json_schema");
 }
@@ -82,7 +82,7 @@ wd_status wd_format_read_structured(wd_req *r, const json_t *o, wd_constraint **
         return wd_fault_set(f, 400, "invalid_value", "structured_outputs",
                             "structured_outputs: expected one of json, regex, choice and json_object");
     if (json)
-        return hold_to_schema(json, "structured_outputs.json", out, f);
+        return wd_format_schema(json, "structured_outputs.json", out, f);
     if (choice)
         return hold_to_choice(r, choice, "structured_outputs.choice", out, f);
     if (!regex)
@@ -158,7 +158,7 @@ wd_status wd_format_calls(const json_t *tools, const char *name, wd_constraint *
                             "tool_choice: tools has no such function");
     }
     json_t *schema = json_pack("{s:o}", "anyOf", any);
-    const wd_status st = schema ? hold_to_schema(schema, "tools", out, f) : no_memory(f);
+    const wd_status st = schema ? wd_format_schema(schema, "tools", out, f) : no_memory(f);
     json_decref(schema);
     return st;
 }

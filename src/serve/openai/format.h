@@ -5,6 +5,9 @@
 #include "serve/inner.h"
 #include "text/schema/constraint.h"
 
+/* A JSON Schema; param names it in faults. */
+WD_MUST_CHECK wd_status wd_format_schema(const json_t *schema, const char *param, wd_constraint **out,
+                                         wd_fault *f);
 /* response_format; o NULL, or of type text: *out stays as it is. */
 WD_MUST_CHECK wd_status wd_format_read(const json_t *o, wd_constraint **out, wd_fault *f);
 /* {"json": SCHEMA}, {"regex": ...}, {"choice": [...]} or {"json_object": true}; o NULL: nothing. */

@@ -1,9 +1,7 @@
-/* Messages of a chat: roles, content in parts, tool calls; pictures as data URLs. */
-#include <sodium.h>
+/* Messages of a chat: roles, content in parts, tool calls. */
 #include <stdio.h>
 #include <string.h>
 
-#include "media/image.h"
 #include "serve/inner.h"
 
 #define MESSAGES_MAX 10000
@@ -12,7 +10,6 @@
 typedef struct reader {
     wd_req *r;
     wd_messages *out;
-    uint64_t pixels; /* left for further images */
     wd_fault *f;
 } reader;
 
@@ -21,138 +18,43 @@ static wd_status no_memory(wd_fault *f)
     return wd_fault_set(f, 503, "no_memory", "messages", "no memory for this request");
 }
 
-static void free_image(void *arg)
-{
-    wd_image_free(arg);
-}
-
-/* The bytes of a data URL in the arena. */
-static wd_status read_data_url(wd_req *r, wd_span url, const char *param, wd_span *out, wd_fault *f)
-{
-    const uint8_t *comma = url.n ? memchr(url.p, ',', WD_MIN(url.n, (size_t)256)) : NULL;
-    if (!wd_span_starts(url, "data:"))
-        return wd_fault_set(f, 400, "remote_url_refused", param,
-                            "%s: this server fetches nothing: expected \"data:image/...;base64,...\"", param);
-    if (!comma || !wd_span_ends(wd_span_of(url.p, (size_t)(comma - url.p)), ";base64"))
-        return wd_fault_set(f, 400, "invalid_value", param, "%s: a data URL without \";base64,\"", param);
-    const char *text = (const char *)comma + 1;
-    const size_t n_text = url.n - (size_t)(comma + 1 - url.p), room = n_text / 4 * 3 + 3;
-    uint8_t *bytes = wd_arena_alloc(r->arena, room, 1);
-    if (!bytes)
-        return no_memory(f);
-    static const int variants[] = { sodium_base64_VARIANT_ORIGINAL,
-                                    sodium_base64_VARIANT_ORIGINAL_NO_PADDING };
-    for (size_t i = 0; i < WD_COUNT(variants); i++) {
-        size_t n;
-        if (sodium_base642bin(bytes, room, text, n_text, " \r\n\t", &n, NULL, variants[i]) == 0 && n) {
-            *out = wd_span_of(bytes, n);
-            return WD_OK;
-        }
-    }
-    return wd_fault_set(f, 400, "invalid_value", param, "%s: the data URL's base64 is empty or damaged",
-                        param);
-}
-
-wd_status wd_serve__image(wd_req *r, wd_span url, const char *param, uint64_t *pixels, wd_image *out,
-                          wd_fault *f)
-{
-    wd_span bytes;
-    wd_err err = { 0 };
-    wd_image *im = WD_NEW(r->arena, wd_image); /* in the arena: freed with it */
-    if (!im)
-        return no_memory(f);
-    if (!r->model->engine->info.sees)
-        return wd_fault_set(f, 400, "unsupported", param, "%s: this model takes no images", param);
-    WD_TRY(read_data_url(r, url, param, &bytes, f));
-    const wd_image_opts o = { .cancel = &r->cancel };
-    while (sem_wait(&r->server->decoders) != 0)
-        ;
-    const wd_status st = wd_image_decode(param, bytes, &o, im, &err);
-    sem_post(&r->server->decoders);
-    if (st)
-        return wd_fault_of(f, st, param, &err);
-    if (wd_arena_defer(r->arena, free_image, im))
-        return no_memory(f);
-    const uint64_t n = (uint64_t)im->width * im->height;
-    if (n > *pixels)
-        return wd_fault_set(f, 400, "limit_exceeded", param,
-                            "%s: the images of a request have more than %llu pixels", param,
-                            (unsigned long long)r->server->o.image_pixels);
-    *pixels -= n;
-    *out = *im;
-    return WD_OK;
-}
-
-wd_status wd_serve__item(wd_req *r, const json_t *v, const char *param, uint64_t *pixels, wd_item *out,
-                         wd_fault *f)
-{
-    wd_part *part = WD_NEW_N(r->arena, wd_part, 2);
-    wd_image *im = WD_NEW(r->arena, wd_image);
-    char where[PARAM_MAX];
-    if (!part || !im)
-        return no_memory(f);
-    *out = (wd_item){ .parts = { part, 0 }, .media = { .image = im } };
-    if (json_is_string(v)) {
-        part[out->parts.n_part++] = (wd_part){ WD_PART_TEXT, wd_json_span(v) };
-        return WD_OK;
-    }
-    const json_t *image = json_object_get(v, "image"), *text = json_object_get(v, "text");
-    if ((!image && !text) || (image && !json_is_string(image)) || (text && !json_is_string(text)))
-        return wd_fault_set(f, 400, "invalid_type", param,
-                            "%s: expected a string, or an object with strings \"text\", \"image\" or both",
-                            param);
-    if (image) {
-        snprintf(where, sizeof where, "%s.image", param);
-        WD_TRY(wd_serve__image(r, wd_json_span(image), where, pixels, im, f));
-        out->media.n_image = 1;
-        part[out->parts.n_part++] = (wd_part){ .kind = WD_PART_IMAGE };
-    }
-    if (text)
-        part[out->parts.n_part++] = (wd_part){ WD_PART_TEXT, wd_json_span(text) };
-    return WD_OK;
-}
-
-static wd_status read_image_part(reader *d, const json_t *part, const char *where, wd_part *out)
+/* "image_url": {"url": ...} or a string; "video_url" alike; "file": {"file_id"} or {"file_data"}. */
+static wd_status read_media_part(reader *d, const json_t *part, const char *type, const char *where,
+                                 wd_parts *out)
 {
     char param[PARAM_MAX + 16];
-    const json_t *v = json_object_get(part, "image_url");
-    snprintf(param, sizeof param, "%s.image_url", where);
-    if (json_is_object(v)) {
-        v = json_object_get(v, "url");
-        snprintf(param, sizeof param, "%s.image_url.url", where);
-    }
-    if (!json_is_string(v))
-        return wd_fault_set(d->f, 400, "invalid_type", param, "%s is %s, expected a string", param,
+    const json_t *v = json_object_get(part, type);
+    const bool file = !strcmp(type, "file");
+    wd_show show;
+    snprintf(param, sizeof param, "%s.%s", where, type);
+    if (file && !json_is_object(v))
+        return wd_fault_set(d->f, 400, "invalid_type", param, "%s is %s, expected an object", param,
                             v ? wd_json_kind(v) : "missing");
-    if (d->out->n_image == d->r->server->o.max_images)
-        return wd_fault_set(d->f, 400, "limit_exceeded", param, "more than %u images",
-                            d->r->server->o.max_images);
-    WD_TRY(wd_serve__image(d->r, wd_json_span(v), param, &d->pixels, &d->out->image[d->out->n_image], d->f));
-    d->out->n_image++;
-    *out = (wd_part){ .kind = WD_PART_IMAGE };
-    return WD_OK;
+    WD_TRY(wd_serve__read_show(v, file ? "file_data" : "url", param, sizeof param, &show, d->f));
+    return wd_serve__show(d->r, &d->out->shown, &show, param, out, d->f);
 }
 
-static wd_status read_part(reader *d, const json_t *part, const char *where, wd_part *out)
+static wd_status read_part(reader *d, const json_t *part, const char *where, wd_parts *out)
 {
+    static const char *const media[] = { "image_url", "video_url", "file" };
     const char *type = json_string_value(json_object_get(part, "type"));
     char param[PARAM_MAX + 16];
     if (!json_is_object(part) || !type)
         return wd_fault_set(d->f, 400, "invalid_type", where, "%s is no object with a string \"type\"",
                             where);
-    if (!strcmp(type, "image_url"))
-        return read_image_part(d, part, where, out);
+    for (size_t i = 0; i < WD_COUNT(media); i++)
+        if (!strcmp(type, media[i]))
+            return read_media_part(d, part, media[i], where, out);
     const char *key = !strcmp(type, "refusal") ? "refusal" : "text";
     if (strcmp(type, key) != 0)
-        return wd_fault_set(d->f, 400, "unsupported", where, "%s: expected type \"text\" or \"image_url\"",
-                            where);
+        return wd_fault_set(d->f, 400, "unsupported", where,
+                            "%s: expected type \"text\", \"image_url\", \"video_url\" or \"file\"", where);
     snprintf(param, sizeof param, "%s.%s", where, key);
     const json_t *text = json_object_get(part, key);
     if (!json_is_string(text))
         return wd_fault_set(d->f, 400, "invalid_type", param, "%s is %s, expected a string", param,
                             text ? wd_json_kind(text) : "missing");
-    *out = (wd_part){ WD_PART_TEXT, wd_json_span(text) };
-    return WD_OK;
+    return wd_parts_add(d->r, out, (wd_part){ WD_PART_TEXT, wd_json_span(text) }, d->f);
 }
 
 static wd_status read_content(reader *d, const json_t *v, const char *where, wd_message *out)
@@ -168,21 +70,16 @@ static wd_status read_content(reader *d, const json_t *v, const char *where, wd_
     if (!json_is_string(v) && !json_is_array(v))
         return wd_fault_set(d->f, 400, "invalid_type", param,
                             "%s is %s, expected a string or an array of parts", param, wd_json_kind(v));
-    const size_t n = json_is_array(v) ? json_array_size(v) : 1;
-    wd_part *part = WD_NEW_N(d->r->arena, wd_part, n);
-    if (n && !part)
-        return no_memory(d->f);
-    if (json_is_string(v)) {
-        part[0] = (wd_part){ WD_PART_TEXT, wd_json_span(v) };
-    } else {
-        out->is_list = true;
-        for (size_t i = 0; i < n; i++) {
-            snprintf(param, sizeof param, "%s.content[%zu]", where, i);
-            WD_TRY(read_part(d, json_array_get(v, i), param, &part[i]));
-        }
+    wd_parts parts = { 0 };
+    if (json_is_string(v))
+        WD_TRY(wd_parts_add(d->r, &parts, (wd_part){ WD_PART_TEXT, wd_json_span(v) }, d->f));
+    out->is_list = json_is_array(v);
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        snprintf(param, sizeof param, "%s.content[%zu]", where, i);
+        WD_TRY(read_part(d, json_array_get(v, i), param, &parts));
     }
-    out->part = part;
-    out->n_part = n;
+    out->part = parts.v;
+    out->n_part = parts.n;
     return WD_OK;
 }
 
@@ -264,12 +161,11 @@ wd_status wd_serve__messages(wd_req *r, const json_t *list, wd_messages *out, wd
         return wd_fault_set(f, 400, "invalid_value", "messages", "messages has %zu members, expected 1 to %d",
                             n, MESSAGES_MAX);
     wd_message *m = WD_NEW_N(r->arena, wd_message, n);
-    *out = (wd_messages){ .message = m,
-                          .n = n,
-                          .image = WD_NEW_N(r->arena, wd_image, r->server->o.max_images) };
-    if (!m || !out->image)
+    *out = (wd_messages){ .message = m, .n = n };
+    if (!m)
         return no_memory(f);
-    reader d = { r, out, r->server->o.image_pixels, f };
+    WD_TRY(wd_serve__shown_init(r, &out->shown, f));
+    reader d = { r, out, f };
     for (size_t i = 0; i < n; i++)
         WD_TRY(read_message(&d, json_array_get(list, i), i, &m[i]));
     return WD_OK;

@@ -65,7 +65,7 @@ static wd_status encode_chat(wd_req *r, tokens_job *j, wd_fault *f)
     wd_err err = { 0 };
     WD_TRY(wd_serve__template_kwargs(j->rq.kwargs, &chat, f));
     WD_TRY(wd_serve__messages(r, j->rq.messages, &m, f));
-    if (m.n_image)
+    if (m.shown.n_image || m.shown.n_video)
         return wd_fault_set(f, 400, "unsupported", "messages",
                             "messages: pictures have no tokens before the model looks at them");
     chat.message = m.message;
