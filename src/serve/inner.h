@@ -120,6 +120,7 @@ struct wd_server {
     struct MHD_Daemon *daemon;
     uint16_t port;
     wd_metrics *metrics;
+    struct wd_constraint_cache *constraints;
     struct wd_queue *queue;
     struct wd_watcher *watcher;
     atomic_bool draining;

@@ -79,6 +79,10 @@ static const struct {
     [WD_COUNTER_SLOW_READER] = { "ward:streams_cut_total", "reason=\"slow_reader\"",
                                  "Streams ended because of their reader.", true },
     [WD_COUNTER_VANISHED] = { "ward:streams_cut_total", "reason=\"vanished\"", NULL, true },
+    [WD_COUNTER_CONSTRAINT_QUERIES] = { "ward:constraint_cache_queries_total", NULL,
+                                        "Schemas and the like looked up in the cache.", true },
+    [WD_COUNTER_CONSTRAINT_HITS] = { "ward:constraint_cache_hits_total", NULL,
+                                     "Those found there, compiled before.", true },
 };
 
 static const struct {

@@ -27,6 +27,8 @@ typedef enum wd_counter {
     WD_COUNTER_REFUSED_FULL, /* 429 */
     WD_COUNTER_SLOW_READER,
     WD_COUNTER_VANISHED,
+    WD_COUNTER_CONSTRAINT_QUERIES, /* schemas and the like looked up in the cache */
+    WD_COUNTER_CONSTRAINT_HITS,    /* and found there */
     WD_COUNTER_COUNT
 } wd_counter;
 

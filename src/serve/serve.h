@@ -44,6 +44,7 @@ typedef struct wd_serve_opts {
     size_t body_bytes;             /* of one request                 default 64 MiB */
     size_t bodies_bytes;           /* of all requests together       default 1 GiB */
     size_t stream_bytes;           /* of a reply not read yet        default 1 MiB */
+    size_t constraint_bytes;       /* of schemas compiled and kept   default 32 MiB */
     uint64_t image_pixels;         /* of all images of a request     default 64 Mi */
     uint32_t max_images;           /* of a request                   default 64 */
     uint32_t max_videos;           /* of a request                   default 4 */
@@ -52,21 +53,22 @@ typedef struct wd_serve_opts {
     uint32_t idle_s;               /* a connection that does nothing default 60 */
     uint32_t request_s;            /* from its last byte to the end  default 600 */
 } wd_serve_opts;
-#define WD_SERVE_OPTS_DEFAULT                             \
-    ((wd_serve_opts){ .address = "127.0.0.1",             \
-                      .port = 8080,                       \
-                      .max_running = 32,                  \
-                      .max_waiting = 256,                 \
-                      .max_connections = 1024,            \
-                      .body_bytes = (size_t)64 << 20,     \
-                      .bodies_bytes = (size_t)1 << 30,    \
-                      .stream_bytes = (size_t)1 << 20,    \
-                      .image_pixels = (uint64_t)64 << 20, \
-                      .max_images = 64,                   \
-                      .max_videos = 4,                    \
-                      .max_choices = 16,                  \
-                      .max_inputs = 1024,                 \
-                      .idle_s = 60,                       \
+#define WD_SERVE_OPTS_DEFAULT                               \
+    ((wd_serve_opts){ .address = "127.0.0.1",               \
+                      .port = 8080,                         \
+                      .max_running = 32,                    \
+                      .max_waiting = 256,                   \
+                      .max_connections = 1024,              \
+                      .body_bytes = (size_t)64 << 20,       \
+                      .bodies_bytes = (size_t)1 << 30,      \
+                      .stream_bytes = (size_t)1 << 20,      \
+                      .constraint_bytes = (size_t)32 << 20, \
+                      .image_pixels = (uint64_t)64 << 20,   \
+                      .max_images = 64,                     \
+                      .max_videos = 4,                      \
+                      .max_choices = 16,                    \
+                      .max_inputs = 1024,                   \
+                      .idle_s = 60,                         \
                       .request_s = 600 })
 
 typedef struct wd_server wd_server;

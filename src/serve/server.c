@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/inner.h"
+#include "text/schema/cache.h"
 
 #define DISCARD_MAX 4 /* times the largest body: what a refused client may still send */
 #define CONNECTION_MEMORY 65536
@@ -476,6 +477,7 @@ static wd_status start(wd_server *s, wd_err *err)
     s->metrics = wd_metrics_create();
     if (!s->metrics)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
+    WD_TRY(wd_constraint_cache_create(s->o.constraint_bytes, &s->constraints, err));
     WD_TRY(wd_watcher_create(s, &s->watcher, err));
     WD_TRY(wd_queue_create(s, &s->queue, err));
     return listen_on(s, &a, err);
@@ -533,6 +535,7 @@ void wd_serve_stop(wd_server *s)
     wd_models_destroy(s->own_models);
     wd_metrics_destroy(s->metrics);
     pthread_mutex_destroy(&s->loading);
+    wd_constraint_cache_destroy(s->constraints);
     sem_destroy(&s->decoders);
     wd_free(s);
 }

@@ -254,6 +254,14 @@ static void replies_are_held_to_what_was_asked_for(void **state)
         answer_free(&a);
         wd_buf_free(&body);
     }
+    /* what was compiled is kept */
+    answer a = get(&r, CHAT, "{" USER ",\"structured_outputs\":{\"regex\":\"a\"}}");
+    assert_true(r.engine.held && !r.engine.satisfied);
+    answer_free(&a);
+    a = get(&r, "/metrics", "");
+    assert_non_null(
+        strstr((char *)a.body.p, "ward:constraint_cache_hits_total{model_name=\"scripted\"} 1\n"));
+    answer_free(&a);
     rig_stop(&r);
 }
 

@@ -117,7 +117,7 @@ static wd_status read_tool_choice(chat *c, wd_fault *f)
     if (!json_array_size(c->rq.tools))
         return wd_fault_set(f, 400, "invalid_value", "tool_choice", "tool_choice: there are no tools");
     c->must_call = true;
-    return wd_format_calls(c->rq.tools, name, &c->constraint, f);
+    return wd_format_calls(c->r, c->rq.tools, name, &c->constraint, f);
 }
 
 static wd_status read_tools(chat *c, wd_fault *f)
@@ -135,7 +135,7 @@ static wd_status read_tools(chat *c, wd_fault *f)
 static wd_status read_format(chat *c, wd_fault *f)
 {
     wd_constraint *held = NULL;
-    WD_TRY(wd_format_read(c->rq.response_format, &held, f));
+    WD_TRY(wd_format_read(c->r, c->rq.response_format, &held, f));
     const bool twice = held && c->rq.structured;
     if (!held)
         WD_TRY(wd_format_read_structured(c->r, c->rq.structured, &held, f));

@@ -19,7 +19,28 @@ static wd_status no_memory(wd_fault *f)
     return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
 }
 
-wd_status wd_format_schema(const json_t *schema, const char *param, wd_constraint **out, wd_fault *f)
+/* Compiled, or found so. */
+static wd_status hold_to(wd_req *r, const wd_constraint_source *source, const char *param,
+                         wd_constraint **out, wd_fault *f)
+{
+    wd_err err = { 0 };
+    bool hit;
+    const wd_status st = wd_constraint_cache_get(r->server->constraints, r->tenant, source, WD_SPACE_BOUNDED,
+                                                 &hit, out, &err);
+    wd_metrics_count(r->server->metrics, WD_COUNTER_CONSTRAINT_QUERIES, 1);
+    if (hit)
+        wd_metrics_count(r->server->metrics, WD_COUNTER_CONSTRAINT_HITS, 1);
+    return of_engine(st, param, &err, f);
+}
+
+wd_status wd_format_object(wd_req *r, const char *param, wd_constraint **out, wd_fault *f)
+{
+    const wd_constraint_source source = { .kind = WD_CONSTRAINT_OBJECT };
+    return hold_to(r, &source, param, out, f);
+}
+
+wd_status wd_format_schema(wd_req *r, const json_t *schema, const char *param, wd_constraint **out,
+                           wd_fault *f)
 {
     wd_buf text = { .max = WD_SCHEMA_BYTES_MAX };
     wd_err err = { 0 };
@@ -29,17 +50,16 @@ wd_status wd_format_schema(const json_t *schema, const char *param, wd_constrain
     wd_status st = wd_json_write(schema, JSON_COMPACT, &text, &err);
     if (!st)
         st = wd_buf_check(&text, "schema", &err);
-    if (!st)
-        st = wd_constraint_schema(wd_buf_view(&text), WD_SPACE_BOUNDED, out, &err);
+    const wd_constraint_source source = { .kind = WD_CONSTRAINT_SCHEMA, .text = wd_buf_view(&text) };
+    st = st ? of_engine(st, param, &err, f) : hold_to(r, &source, param, out, f);
     wd_buf_free(&text);
-    return of_engine(st, param, &err, f);
+    return st;
 }
 
 static wd_status hold_to_choice(wd_req *r, const json_t *list, const char *param, wd_constraint **out,
                                 wd_fault *f)
 {
     const size_t n = json_array_size(list);
-    wd_err err = { 0 };
     if (n == 0 || n > CHOICES_MAX)
         return wd_fault_set(f, 400, "invalid_value", param, "%s: expected an array of 1 to %d strings", param,
                             CHOICES_MAX);
@@ -53,19 +73,19 @@ static wd_status hold_to_choice(wd_req *r, const json_t *list, const char *param
                                 "%s[%zu]: expected a string that is not empty", param, i);
         text[i] = wd_json_span(one);
     }
-    return of_engine(wd_constraint_choice(text, n, out, &err), param, &err, f);
+    const wd_constraint_source source = { .kind = WD_CONSTRAINT_CHOICE, .choice = text, .n_choice = n };
+    return hold_to(r, &source, param, out, f);
 }
 
-wd_status wd_format_read(const json_t *o, wd_constraint **out, wd_fault *f)
+wd_status wd_format_read(wd_req *r, const json_t *o, wd_constraint **out, wd_fault *f)
 {
     const char *type = json_string_value(json_object_get(o, "type"));
-    wd_err err = { 0 };
     if (!o || (type && !strcmp(type, "text")))
         return WD_OK;
     if (type && !strcmp(type, "json_object"))
-        return of_engine(wd_constraint_object(WD_SPACE_BOUNDED, out, &err), "response_format", &err, f);
+        return wd_format_object(r, "response_format", out, f);
     if (type && !strcmp(type, "json_schema"))
-        return wd_format_schema(json_object_get(json_object_get(o, "json_schema"), "schema"),
+        return wd_format_schema(r, json_object_get(json_object_get(o, "json_schema"), "schema"),
                                 "response_format.json_schema.schema", out, f);
     return wd_fault_set(f, 400, "invalid_value", "response_format.type",
                         "response_format.type: expected text, json_object or json_schema");
@@ -75,23 +95,22 @@ wd_status wd_format_read_structured(wd_req *r, const json_t *o, wd_constraint **
 {
     const json_t *json = json_object_get(o, "json"), *regex = json_object_get(o, "regex"),
                  *choice = json_object_get(o, "choice"), *object = json_object_get(o, "json_object");
-    wd_err err = { 0 };
     if (!o)
         return WD_OK;
     if ((json != NULL) + (regex != NULL) + (choice != NULL) + json_is_true(object) != 1)
         return wd_fault_set(f, 400, "invalid_value", "structured_outputs",
                             "structured_outputs: expected one of json, regex, choice and json_object");
     if (json)
-        return wd_format_schema(json, "structured_outputs.json", out, f);
+        return wd_format_schema(r, json, "structured_outputs.json", out, f);
     if (choice)
         return hold_to_choice(r, choice, "structured_outputs.choice", out, f);
     if (!regex)
-        return of_engine(wd_constraint_object(WD_SPACE_BOUNDED, out, &err), "structured_outputs", &err, f);
+        return wd_format_object(r, "structured_outputs", out, f);
     if (!json_is_string(regex))
         return wd_fault_set(f, 400, "invalid_type", "structured_outputs.regex",
                             "structured_outputs.regex is %s, expected a string", wd_json_kind(regex));
-    return of_engine(wd_constraint_regex(wd_json_span(regex), out, &err), "structured_outputs.regex", &err,
-                     f);
+    const wd_constraint_source source = { .kind = WD_CONSTRAINT_REGEX, .text = wd_json_span(regex) };
+    return hold_to(r, &source, "structured_outputs.regex", out, f);
 }
 
 /* --- calls that must come ---------------------------------------------------------------------------------- */
@@ -142,7 +161,7 @@ static json_t *call_schema(const json_t *function, size_t i)
                      "arguments", "additionalProperties", 0);
 }
 
-wd_status wd_format_calls(const json_t *tools, const char *name, wd_constraint **out, wd_fault *f)
+wd_status wd_format_calls(wd_req *r, const json_t *tools, const char *name, wd_constraint **out, wd_fault *f)
 {
     json_t *any = json_array();
     for (size_t i = 0; i < json_array_size(tools); i++) {
@@ -158,7 +177,7 @@ wd_status wd_format_calls(const json_t *tools, const char *name, wd_constraint *
                             "tool_choice: tools has no such function");
     }
     json_t *schema = json_pack("{s:o}", "anyOf", any);
-    const wd_status st = schema ? wd_format_schema(schema, "tools", out, f) : no_memory(f);
+    const wd_status st = schema ? wd_format_schema(r, schema, "tools", out, f) : no_memory(f);
     json_decref(schema);
     return st;
 }

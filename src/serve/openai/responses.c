@@ -123,7 +123,7 @@ static wd_status read_tool_choice(respond *c, wd_fault *f)
     if (!c->tools)
         return wd_fault_set(f, 400, "invalid_value", "tool_choice", "tool_choice: there are no tools");
     c->must_call = true;
-    return wd_format_calls(c->tools, name, &c->constraint, f);
+    return wd_format_calls(c->r, c->tools, name, &c->constraint, f);
 }
 
 static wd_status read_tools_and_format(respond *c, wd_fault *f)
@@ -134,7 +134,7 @@ static wd_status read_tools_and_format(respond *c, wd_fault *f)
     WD_TRY(read_tool_choice(c, f));
     if (c->tools && !(how && !strcmp(how, "none")))
         c->generate.chat.tools = (wd_chat_json){ .value = c->tools };
-    WD_TRY(wd_responses_format(c->rq.text, &held, f));
+    WD_TRY(wd_responses_format(c->r, c->rq.text, &held, f));
     if (held && c->generate.chat.tools.value) {
         wd_constraint_unref(&held);
         return wd_fault_set(f, 400, "unsupported", "text.format",

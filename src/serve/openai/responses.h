@@ -13,6 +13,6 @@ WD_MUST_CHECK wd_status wd_responses_input(wd_req *r, const json_t *input, wd_sp
 WD_MUST_CHECK wd_status wd_responses_tools(const json_t *tools, json_t **out, wd_fault *f);
 
 /* "text": {"format": ...}; *out stays as it is for plain text. */
-WD_MUST_CHECK wd_status wd_responses_format(const json_t *text, wd_constraint **out, wd_fault *f);
+WD_MUST_CHECK wd_status wd_responses_format(wd_req *r, const json_t *text, wd_constraint **out, wd_fault *f);
 
 #endif

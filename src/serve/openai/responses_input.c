@@ -309,18 +309,16 @@ wd_status wd_responses_tools(const json_t *tools, json_t **out, wd_fault *f)
     return WD_OK;
 }
 
-wd_status wd_responses_format(const json_t *text, wd_constraint **out, wd_fault *f)
+wd_status wd_responses_format(wd_req *r, const json_t *text, wd_constraint **out, wd_fault *f)
 {
     const json_t *format = json_object_get(text, "format");
     const char *type = json_string_value(json_object_get(format, "type"));
-    wd_err err = { 0 };
     if (!format || json_is_null(format) || (type && !strcmp(type, "text")))
         return WD_OK;
     if (type && !strcmp(type, "json_schema"))
-        return wd_format_schema(json_object_get(format, "schema"), "text.format.schema", out, f);
+        return wd_format_schema(r, json_object_get(format, "schema"), "text.format.schema", out, f);
     if (!type || strcmp(type, "json_object") != 0)
         return wd_fault_set(f, 400, "invalid_value", "text.format.type",
                             "text.format.type: expected text, json_object or json_schema");
-    const wd_status st = wd_constraint_object(WD_SPACE_BOUNDED, out, &err);
-    return st ? wd_fault_of(f, st, "text.format", &err) : WD_OK;
+    return wd_format_object(r, "text.format", out, f);
 }
