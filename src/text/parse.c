@@ -11,6 +11,8 @@
  *  2. `held` is a proper prefix of a tag that the state knows, or empty.
  *  3. `newlines` stand in the stream before `held` and are neither reported nor dropped yet.
  *  4. Each byte is taken by exactly one state at a place that depends on earlier bytes alone: cuts do not matter.
+ *  5. What is fed in whole characters is reported in whole characters: a byte that turns out to be text is not reported
+ *     alone but read again with those behind it.
  */
 #include "text/parse.h"
 
@@ -204,9 +206,9 @@ static wd_status on_tag(wd_parse *p, const char *tag, wd_err *err)
     return report(p, WD_PARSE_WAS_REASONING, (wd_span){ 0 }, err);
 }
 
-static wd_status feed_byte(wd_parse *p, uint8_t c, wd_err *err);
+static wd_status feed_byte(wd_parse *p, uint8_t c, bool *taken, wd_err *err);
 
-/* It does not begin with "<think>": what was held is read again as what it is. */
+/* It does not begin with "<think>": what was held (ASCII) is read again as what it is. */
 static wd_status leave_lead(wd_parse *p, wd_err *err)
 {
     uint8_t again[LEAD_MAX + HELD_MAX];
@@ -217,26 +219,30 @@ static wd_status leave_lead(wd_parse *p, wd_err *err)
     p->state = p->opts.opens_thinking ? REASONING : CONTENT;
     p->had_reasoning = p->eat_newlines = p->opts.opens_thinking;
     wd_status st = WD_OK;
-    for (size_t i = 0; i < n && !st; i++)
-        st = feed_byte(p, again[i], err);
+    for (size_t i = 0; i < n && !st;) {
+        bool taken = true;
+        st = feed_byte(p, again[i], &taken, err);
+        i += taken;
+    }
     wd_wipe(again, sizeof again);
     return st;
 }
 
 /* `held` is no beginning of a tag: all but its last byte is text, and the last one is read anew. */
-static wd_status give_up_tag(wd_parse *p, wd_err *err)
+static wd_status give_up_tag(wd_parse *p, bool *taken, wd_err *err)
 {
+    p->n_held--;
+    *taken = false;
     if (p->state == LEAD)
         return leave_lead(p, err);
-    const uint8_t last = p->held[--p->n_held];
     const wd_span text = wd_span_of(p->held, p->n_held);
     p->n_held = 0;
-    WD_TRY(put_text(p, text, err));
-    return feed_byte(p, last, err);
+    return put_text(p, text, err);
 }
 
-/* One byte in LEAD, REASONING or CONTENT. Calls itself once at most for a byte: invariant 1. */
-static wd_status feed_byte(wd_parse *p, uint8_t c, wd_err *err)
+/* One byte in LEAD, REASONING or CONTENT. *taken is set to false when it must be read anew, in another state or with
+ * nothing held: once at most for a byte in each state, by invariant 1. */
+static wd_status feed_byte(wd_parse *p, uint8_t c, bool *taken, wd_err *err)
 {
     const char *tag[3];
     if (p->n_held || c == '<') {
@@ -247,7 +253,7 @@ static wd_status feed_byte(wd_parse *p, uint8_t c, wd_err *err)
         for (size_t i = 0; tag[i]; i++)
             if (starts_tag(p, tag[i]))
                 return p->n_held == strlen(tag[i]) ? on_tag(p, tag[i], err) : WD_OK;
-        return give_up_tag(p, err);
+        return give_up_tag(p, taken, err);
     }
     if (p->state == LEAD) {
         const bool space = c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -255,7 +261,8 @@ static wd_status feed_byte(wd_parse *p, uint8_t c, wd_err *err)
             p->lead[p->n_lead++] = c;
             return WD_OK;
         }
-        WD_TRY(leave_lead(p, err));
+        *taken = false;
+        return leave_lead(p, err);
     }
     if (c != '\n')
         return put_text(p, wd_span_of(&c, 1), err);
@@ -315,8 +322,9 @@ static wd_status feed(wd_parse *p, wd_span s, wd_err *err)
         } else if ((n = plain_run(p, s, at)) > 0) {
             WD_TRY(put_text(p, wd_span_sub(s, at, n), err));
         } else {
-            n = 1;
-            WD_TRY(feed_byte(p, s.p[at], err));
+            bool taken = true;
+            WD_TRY(feed_byte(p, s.p[at], &taken, err));
+            n = taken;
         }
         at += n;
     }

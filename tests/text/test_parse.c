@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/rand.h"
+#include "base/utf8.h"
 #include "support/test.h"
 #include "text/jsontext.h"
 
@@ -404,6 +405,53 @@ static void pieces_are_handed_on_as_soon_as_they_are_certain(void **state)
     wd_buf_free(&seen);
 }
 
+static wd_status must_be_characters(void *arg, const wd_parse_event *ev, wd_err *err)
+{
+    (void)err;
+    ++*(size_t *)arg;
+    assert_true(wd_utf8_valid(ev->text));
+    return WD_OK;
+}
+
+static void pieces_hold_whole_characters(void **state)
+{
+    static const char *const outputs[] = {
+        "过敏的记录。",
+        " \n过敏",
+        "<过敏",
+        "<t过",
+        "<think过",
+        "<think>过</think>敏",
+        "<think>\n\n过<敏</thin过",
+        "a<tool_call过",
+        "过<<敏",
+        "<tool_call>过</tool_call>敏",
+        "\n\n过\n敏",
+    };
+    (void)state;
+    for (size_t i = 0; i < WD_COUNT(outputs); i++) {
+        for (int opens = 0; opens < 2; opens++) {
+            wd_parse *p;
+            size_t n_event = 0;
+            const wd_span text = wd_span_str(outputs[i]);
+            const wd_parse_opts o = { .opens_thinking = opens };
+            assert_ok(wd_parse_create(&o, must_be_characters, &n_event, &p, &err));
+            for (size_t at = 0, n; at < text.n;
+                 at += n) { /* a character at a time, as a model's text comes */
+                wd_utf8_next(text, at, &n);
+                assert_ok(wd_parse_feed(p, wd_span_sub(text, at, n), &err));
+            }
+            assert_ok(wd_parse_end(p, &err));
+            assert_true(n_event > 0);
+            wd_parse_destroy(p);
+            assert_ok(wd_parse_create(&o, must_be_characters, &n_event, &p, &err));
+            assert_ok(wd_parse_feed(p, text, &err)); /* and all of it */
+            assert_ok(wd_parse_end(p, &err));
+            wd_parse_destroy(p);
+        }
+    }
+}
+
 static void a_continued_text_is_content_as_it_stands(void **state)
 {
     (void)state;
@@ -458,6 +506,7 @@ int main(void)
         cmocka_unit_test(what_is_held_back_is_bounded),
         cmocka_unit_test(a_callback_that_refuses_stops_the_parser),
         cmocka_unit_test(pieces_are_handed_on_as_soon_as_they_are_certain),
+        cmocka_unit_test(pieces_hold_whole_characters),
         cmocka_unit_test(a_continued_text_is_content_as_it_stands),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
