@@ -28,12 +28,5 @@ wd_status wd_cli_ask(wd_cli *cli, const wd_ask_args *m, const char *story, const
             return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", story);
         WD_TRY(wd_data_find(cli, name, &out->prompt_path, err));
     }
-    wd_digest d;
-    char *hex = WD_NEW_N(cli->arena, char, 65);
-    if (!hex)
-        return WD_FAIL(err, WD_E_NOMEM, "%s: no memory", story);
-    WD_TRY(wd_weights_digest(wd_runtime_weights(rt), &d, err));
-    wd_digest_hex(&d, hex);
-    out->model_digest = hex;
-    return WD_OK;
+    return wd_runtime_digest(rt, cli->arena, &out->model_digest, err);
 }

@@ -237,12 +237,7 @@ static wd_status open_engine(command *c, wd_eval_opts *e, wd_oracle **oracle, wd
         e->witness = *oracle;
         e->run.engine = wd_oracle_engine(*oracle);
     }
-    wd_digest digest;
-    char hex[65];
-    WD_TRY(wd_weights_digest(wd_runtime_weights(*rt), &digest, err));
-    wd_digest_hex(&digest, hex);
-    e->run.model_digest = wd_arena_strndup(c->cli->arena, hex, 64);
-    return e->run.model_digest ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "eval: no memory");
+    return wd_runtime_digest(*rt, c->cli->arena, &e->run.model_digest, err);
 }
 
 /* Everything but the record, whose reader waits for nothing else. */

@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/checkpoint.h"
+#include "cli/upstream.h"
 #include "engine/local/local.h"
+#include "engine/remote/remote.h"
 #include "model/model.h"
 #include "weights/hold.h"
 #include "weights/inventory.h"
@@ -46,6 +48,7 @@ struct wd_runtime {
     wd_engine *engine;
     wd_share_need need;
     bool reserved;
+    bool is_remote; /* the engine alone is there: base NULL */
     const char *isa;
     uint32_t isa_bits;
     double load_s;
@@ -311,15 +314,17 @@ wd_status wd_runtime_open(wd_cli *cli, const wd_model_args *m, wd_runtime **out,
     wd_pool *loaders = NULL;
     *out = NULL;
     if (!m->model)
-        return WD_FAIL(err, WD_E_USAGE, "no model: give -m DIR or FILE.gguf, or model = DIR in ward.ini");
+        return WD_FAIL(err, WD_E_USAGE,
+                       "no model: give -m DIR, FILE.gguf or URL, or model = DIR in ward.ini");
     const double start = wd_clock_s();
     wd_runtime *r = WD_ALLOC(wd_runtime);
     if (!r)
         return WD_FAIL(err, WD_E_NOMEM, "model: no memory");
-    wd_status st = new_base(m, &r->base, err);
-    if (!st && m->machine)
+    r->is_remote = wd_cli_is_upstream(m->model);
+    wd_status st = r->is_remote ? wd_cli_open_upstream(cli, m, &r->engine, err) : new_base(m, &r->base, err);
+    if (!st && m->machine && !r->is_remote)
         st = wd_pool_create((unsigned)m->threads, &loaders, err);
-    if (!st)
+    if (!st && !r->is_remote)
         st = open_all(cli, m, r, loaders, err);
     wd_pool_destroy(loaders);
     if (st) {
@@ -347,6 +352,9 @@ wd_status wd_runtime_open_adapter(const wd_model_args *m, wd_runtime *of, const 
                                   wd_err *err)
 {
     *out = NULL;
+    if (of->is_remote)
+        return WD_FAIL(err, WD_E_USAGE, "%s: an adapter needs a model in this process, not another server's",
+                       dir);
     const double start = wd_clock_s();
     wd_runtime *r = WD_ALLOC(wd_runtime);
     if (!r)
@@ -370,7 +378,7 @@ wd_engine *wd_runtime_engine(wd_runtime *r)
 
 const wd_tokenizer *wd_runtime_tokenizer(const wd_runtime *r)
 {
-    return r->base->tokenizer;
+    return r->base ? r->base->tokenizer : NULL;
 }
 
 double wd_runtime_load_s(const wd_runtime *r)
@@ -415,5 +423,23 @@ const wd_kv_opts *wd_runtime_kv(const wd_runtime *r)
 
 const wd_weights *wd_runtime_weights(const wd_runtime *r)
 {
-    return r->base->cp.weights;
+    return r->base ? r->base->cp.weights : NULL;
+}
+
+wd_status wd_runtime_digest(const wd_runtime *r, wd_arena *a, const char **out, wd_err *err)
+{
+    wd_digest d;
+    char hex[65];
+    *out = NULL;
+    if (r->is_remote)
+        return WD_OK;
+    WD_TRY(wd_weights_digest(r->base->cp.weights, &d, err));
+    wd_digest_hex(&d, hex);
+    *out = wd_arena_strndup(a, hex, 64);
+    return *out ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "model: no memory");
+}
+
+const char *wd_runtime_remote_model(const wd_runtime *r)
+{
+    return r->is_remote ? wd_remote_model(r->engine) : NULL;
 }

@@ -23,6 +23,9 @@ typedef struct wd_model_args {
     int64_t min_pixels, max_pixels; /* of an image */
     double fps;
     int64_t max_frames;
+    const char *remote_model, *remote_key, *remote_ca, *remote_kind; /* of a model that is another server's */
+    int64_t remote_connect_s, remote_wait_s, remote_idle_s, remote_retry_s;
+    bool remote_clear;
     /* no options of every command: 0 is the engine's default (engine/local/local.h) */
     int64_t max_seqs, kv_mb, prefix_mb, image_mb; /* MiB */
     wd_machine *machine; /* borrowed by the model; NULL: it has this process for itself */
@@ -37,7 +40,8 @@ typedef struct wd_model_args {
 /* Rows of an option table for struct T with the field `m`. */
 /* clang-format off */
 #define WD_MODEL_OPTS(T, m)                                                                                            \
-    WD_MODEL_OPT_(T, m, "model", 'm', WD_OPT_STR, model, NULL, 0, 0, "checkpoint directory or GGUF file"),             \
+    WD_MODEL_OPT_(T, m, "model", 'm', WD_OPT_STR, model, NULL, 0, 0,                                                   \
+                  "checkpoint directory, GGUF file, or URL[,URL] of servers with OpenAI's API"),                       \
     WD_MODEL_OPTS_BUT_MODEL(T, m)
 #define WD_MODEL_OPTS_BUT_MODEL(T, m)                                                                                  \
     WD_MODEL_OPT_(T, m, "mmproj", 0, WD_OPT_STR, mmproj, NULL, 0, 0, "a GGUF model's vision part; else found beside"), \
@@ -57,7 +61,16 @@ typedef struct wd_model_args {
     WD_MODEL_OPT_(T, m, "min-pixels", 0, WD_OPT_INT, min_pixels, "0", 0, 1 << 28, "of an image; 0: the model's"),      \
     WD_MODEL_OPT_(T, m, "max-pixels", 0, WD_OPT_INT, max_pixels, "0", 0, 1 << 28, "of an image; 0: the model's"),      \
     WD_MODEL_OPT_(T, m, "fps", 0, WD_OPT_NUM, fps, "0", 0, 1000, "frames per second of a video; 0: the model's"),      \
-    WD_MODEL_OPT_(T, m, "max-frames", 0, WD_OPT_INT, max_frames, "0", 0, 1 << 20, "of a video; 0: the model's")
+    WD_MODEL_OPT_(T, m, "max-frames", 0, WD_OPT_INT, max_frames, "0", 0, 1 << 20, "of a video; 0: the model's"),           \
+    WD_MODEL_OPT_(T, m, "remote-model", 0, WD_OPT_STR, remote_model, NULL, 0, 0, "-m URL: the model's name there; else its only one"), \
+    WD_MODEL_OPT_(T, m, "remote-key", 0, WD_OPT_STR, remote_key, NULL, 0, 0, "-m URL: file with the key; else $WARD_REMOTE_KEY"), \
+    WD_MODEL_OPT_(T, m, "remote-ca", 0, WD_OPT_STR, remote_ca, NULL, 0, 0, "-m URL: authorities (PEM) instead of the system's"), \
+    WD_MODEL_OPT_(T, m, "remote-kind", 0, WD_OPT_STR, remote_kind, "auto", 0, 0, "-m URL: auto, ward, vllm, sglang, llamacpp or openai"), \
+    WD_MODEL_OPT_(T, m, "remote-clear", 0, WD_OPT_BOOL, remote_clear, "false", 0, 0, "-m URL: http:// beyond this machine, too"), \
+    WD_MODEL_OPT_(T, m, "remote-connect-s", 0, WD_OPT_INT, remote_connect_s, "5", 1, 3600, "-m URL: seconds until a connection stands"), \
+    WD_MODEL_OPT_(T, m, "remote-wait-s", 0, WD_OPT_INT, remote_wait_s, "600", 1, 86400, "-m URL: until a reply begins"), \
+    WD_MODEL_OPT_(T, m, "remote-idle-s", 0, WD_OPT_INT, remote_idle_s, "120", 1, 86400, "-m URL: of silence within a reply"), \
+    WD_MODEL_OPT_(T, m, "remote-retry-s", 0, WD_OPT_INT, remote_retry_s, "30", 0, 86400, "-m URL: for going again while there is no room")
 /* clang-format on */
 
 typedef struct wd_runtime wd_runtime;
@@ -71,12 +84,17 @@ WD_MUST_CHECK wd_status wd_runtime_open_adapter(const wd_model_args *m, wd_runti
 void wd_runtime_close(wd_runtime *r); /* accepts NULL */
 
 wd_engine *wd_runtime_engine(wd_runtime *r);
-const wd_tokenizer *wd_runtime_tokenizer(const wd_runtime *r); /* the engine's; valid as long as it */
+/* The engine's, valid as long as it; NULL: another server's. */
+const wd_tokenizer *wd_runtime_tokenizer(const wd_runtime *r);
 double wd_runtime_load_s(const wd_runtime *r);
 const char *wd_runtime_isa(const wd_runtime *r);
 uint32_t wd_runtime_isa_bits(const wd_runtime *r);
-const wd_weights *wd_runtime_weights(const wd_runtime *r);
-/* For measuring below the engine. Its calls and these must take turns. */
+const wd_weights *wd_runtime_weights(const wd_runtime *r); /* NULL: another server's */
+/* Of the weights, in hex, in the arena; *out NULL: another server's. */
+WD_MUST_CHECK wd_status wd_runtime_digest(const wd_runtime *r, wd_arena *a, const char **out, wd_err *err);
+/* The name of another server's model there; NULL: it is in this process. */
+const char *wd_runtime_remote_model(const wd_runtime *r);
+/* For measuring below the engine in this process. Its calls and these must take turns. */
 wd_model *wd_runtime_model(wd_runtime *r);
 wd_ops *wd_runtime_ops(wd_runtime *r);
 wd_pool *wd_runtime_pool(wd_runtime *r);

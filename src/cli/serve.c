@@ -26,7 +26,7 @@ typedef struct options {
 #define AT(field) offsetof(options, field)
 /* clang-format off */
 static const wd_opt opts[] = {
-    { "model", 'm', WD_OPT_LIST, AT(models), NULL, 0, 0, "[NAME=]checkpoint directory or GGUF file; may be given again" },
+    { "model", 'm', WD_OPT_LIST, AT(models), NULL, 0, 0, "[NAME=]checkpoint directory, GGUF file, or URL[,URL] of servers; may be given again" },
     { "adapter", 0, WD_OPT_LIST, AT(adapters), NULL, 0, 0, "NAME=DIR: a PEFT adapter of the first model, as a model of its own" },
     { "models-dir", 0, WD_OPT_STR, AT(models_dir), NULL, 0, 0, "directory of models that may be loaded by name while the server runs" },
     { "memory-mb", 0, WD_OPT_INT, AT(memory_mb), "0", 0, 1 << 24, "for all models together, MiB; 0: nine tenths of what there is" },

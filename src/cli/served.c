@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/upstream.h"
 
 #define ADAPTER_FILE "adapter_config.json"
 #define PATH_TEXT 4096
@@ -74,7 +75,7 @@ static wd_status split(wd_cli *cli, const char *arg, const char **name, const ch
     const char *eq = strchr(arg, '=');
     *name = NULL;
     *path = arg;
-    if (!eq || wd_file_exists(arg))
+    if (!eq || wd_cli_is_upstream(arg) || wd_file_exists(arg))
         return WD_OK;
     *path = eq + 1;
     *name = wd_arena_strndup(cli->arena, arg, (size_t)(eq - arg));
@@ -99,7 +100,7 @@ static wd_status open_model(wd_cli_served *s, size_t i, wd_err *err)
     WD_TRY(split(s->cli, s->o.model->v[i], &name, &path, err));
     if (i == 0 && s->o.served_name)
         name = s->o.served_name;
-    if (!name)
+    if (!name && !wd_cli_is_upstream(path))
         name = name_of(s->cli, path);
     args.model = path;
     args.machine = s->machine;
@@ -107,12 +108,16 @@ static wd_status open_model(wd_cli_served *s, size_t i, wd_err *err)
     if (i) {
         args.lora.n = 0;
         args.mmproj = NULL;
-    } else {
-        s->first = wd_strdup(name);
     }
-    if (!i && !s->first)
-        return WD_FAIL(err, WD_E_NOMEM, "models: no memory");
     WD_TRY(wd_runtime_open(s->cli, &args, &r, err));
+    if (!name)
+        name = wd_runtime_remote_model(r);
+    if (!i)
+        s->first = wd_strdup(name);
+    if (!s->first) {
+        wd_runtime_close(r);
+        return WD_FAIL(err, WD_E_NOMEM, "models: no memory");
+    }
     return add(s, r, name, NULL, err);
 }
 

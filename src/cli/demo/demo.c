@@ -95,18 +95,13 @@ static wd_status choose_sections(demo *d, wd_err *err)
 static wd_status open_one(demo *d, const char *path, wd_runtime **rt, const char **digest, wd_err *err)
 {
     wd_model_args m = d->o->m;
-    wd_digest sum;
-    char hex[65];
     m.model = path;
     if (rt == &d->reads) { /* these are for the model with eyes */
         m.lora = (wd_opt_list){ 0 };
         m.mmproj = NULL;
     }
     WD_TRY(wd_runtime_open(d->cli, &m, rt, err));
-    WD_TRY(wd_weights_digest(wd_runtime_weights(*rt), &sum, err));
-    wd_digest_hex(&sum, hex);
-    *digest = wd_arena_strndup(d->cli->arena, hex, 64);
-    return *digest ? WD_OK : no_memory(err);
+    return wd_runtime_digest(*rt, d->cli->arena, digest, err);
 }
 
 static wd_status open_models(demo *d, wd_err *err)
