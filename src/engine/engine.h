@@ -65,6 +65,7 @@ typedef struct wd_watch {
 /* For whom a call is made, and how soon it is wanted. {0} is fine. */
 typedef struct wd_terms {
     uint64_t tenant;  /* tenants never share what is cached, and get like amounts of work while both wait */
+    float weight;     /* of the tenant: its share of the work beside others'; 0: 1 */
     int32_t priority; /* a higher one goes first, whatever the tenant */
     uint64_t deadline_ns; /* of wd_clock_ns(): then the call ends with WD_E_DEADLINE; 0: none */
 } wd_terms;

@@ -29,6 +29,11 @@ uint64_t wd_gate_tenant(const wd_visit *v)
     return wd_le64(d.b);
 }
 
+float wd_gate_weight(const wd_visit *v)
+{
+    return v ? (float)wd_visit_who(v)->weight / 100 : 1;
+}
+
 wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input, wd_fault *f)
 {
     wd_digest d;

@@ -16,6 +16,7 @@ WD_MUST_CHECK wd_status wd_gate_admit(wd_guard *g, const wd_gate_ask *ask, wd_vi
                                       wd_fault *f);
 /* A number for its tenant: 0 for an open server. */
 uint64_t wd_gate_tenant(const wd_visit *v);
+float wd_gate_weight(const wd_visit *v); /* the tenant's share of the engine; 1 for an open server */
 /* Before any work: the record that it begins is on disk. input: what was asked, of which a keyed digest is kept. */
 WD_MUST_CHECK wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input,
                                       wd_fault *f);

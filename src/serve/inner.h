@@ -80,6 +80,7 @@ struct wd_req {
     json_t *json;
     const wd_served *model; /* held from before prepare until finish is done; NULL: the route needs none */
     uint64_t tenant;        /* of the visit, for the engine; 0: an open server */
+    float weight;           /* the tenant's, likewise */
     void *state;
     size_t n_item;
     atomic_size_t next_item;
@@ -91,6 +92,7 @@ struct wd_req {
     wd_req *queue_next;
     unsigned tickets, holders;
     bool prepared;
+    struct wd_queue_share *share; /* of its tenant, while it is queued or visited */
 
     /* watch.c, under its mutex */
     wd_req *watch_prev, *watch_next;
@@ -113,6 +115,7 @@ struct wd_req {
 };
 
 struct wd_queue;
+struct wd_queue_share;
 struct wd_watcher;
 
 struct wd_server {
@@ -177,7 +180,7 @@ void wd_watch_cancel_all(struct wd_watcher *w, const char *why);
 
 static inline wd_terms wd_serve__terms(const wd_req *r)
 {
-    return (wd_terms){ .tenant = r->tenant, .deadline_ns = r->deadline_ns };
+    return (wd_terms){ .tenant = r->tenant, .weight = r->weight, .deadline_ns = r->deadline_ns };
 }
 
 /* --- what routes share (openai/common.c) ------------------------------------------------------------------- */

@@ -5,7 +5,12 @@
  *   2. holders counts its tickets and the workers that visit it; who takes the last away finishes the request.
  *   3. n_waiting counts those in the list that nobody has visited yet.
  *   4. More tickets of a request that is prepared go to the head: it has been let in already.
- */
+ *   5. A share is in the list while a request of its tenant is under way. Its n_visit is the number of workers there.
+ *
+ * Fairness. Of those that wait, the one goes next whose tenant has the fewest workers, and there the first. With tenants (a
+ * guard), one of them has at most max_running workers and fills at most three quarters of the queue, and there are some more
+ * workers than that: whoever comes beside a flood finds a worker and a place. What the engine does for whom is its own
+ * matter (engine/local/sched.c). */
 #include <signal.h>
 #include <time.h>
 
@@ -15,8 +20,17 @@
 #define TOGETHER 8 /* items of one request that run at the same time at most */
 #define ARENA_MAX ((size_t)1 << 31)
 
+/* What one tenant has of the queue. */
+struct wd_queue_share {
+    struct wd_queue_share *next;
+    uint64_t tenant;
+    size_t n_request, n_waiting, n_visit;
+};
+
 struct wd_queue {
     wd_server *server;
+    struct wd_queue_share *share;
+    size_t most_visit, most_waiting; /* of one tenant */
     pthread_mutex_t mu;
     pthread_cond_t work, idle;
     wd_req *head, *tail;
@@ -59,22 +73,70 @@ static void unlink_one(struct wd_queue *q, wd_req *r)
     r->queue_next = NULL;
 }
 
+/* NULL: no memory. */
+static struct wd_queue_share *share_of(struct wd_queue *q, uint64_t tenant)
+{
+    for (struct wd_queue_share *s = q->share; s; s = s->next)
+        if (s->tenant == tenant)
+            return s;
+    struct wd_queue_share *s = WD_ALLOC(struct wd_queue_share);
+    if (!s)
+        return NULL;
+    *s = (struct wd_queue_share){ .next = q->share, .tenant = tenant };
+    q->share = s;
+    return s;
+}
+
+static void drop_share(struct wd_queue *q, struct wd_queue_share *s)
+{
+    if (!s || s->n_request || s->n_visit)
+        return;
+    struct wd_queue_share **at = &q->share;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    wd_free(s);
+}
+
+/* Who is visited next, NULL: nobody may be. */
+static wd_req *pick(const struct wd_queue *q)
+{
+    wd_req *best = NULL;
+    for (wd_req *r = q->head; r; r = r->queue_next)
+        if (r->share->n_visit < q->most_visit && (!best || r->share->n_visit < best->share->n_visit))
+            best = r;
+    return best;
+}
+
+/* Workers that would come to this tenant at once. */
+static size_t idle_for(const struct wd_queue *q, const struct wd_queue_share *s)
+{
+    return WD_MIN(q->n_idle, q->most_visit - WD_MIN(q->most_visit, s->n_visit));
+}
+
 /* A server that drains is told so before it is asked whether it is idle: under mu, one of the two sees the other. */
 bool wd_serve__submit(wd_req *r)
 {
     struct wd_queue *q = r->server->queue;
+    r->tenant = wd_gate_tenant(r->visit);
+    r->weight = wd_gate_weight(r->visit);
     pthread_mutex_lock(&q->mu);
-    const bool room = !atomic_load(&r->server->draining) &&
-                      q->n_waiting < r->server->o.max_waiting + q->n_idle;
+    struct wd_queue_share *s = atomic_load(&r->server->draining) ? NULL : share_of(q, r->tenant);
+    const bool room = s && q->n_waiting < r->server->o.max_waiting + q->n_idle &&
+                      s->n_waiting < q->most_waiting + idle_for(q, s);
     if (room) {
         wd_serve__ref(r);
         r->tickets = r->holders = 1;
+        r->share = s;
+        s->n_request++;
+        s->n_waiting++;
         q->n_waiting++;
         q->n_active++;
         push_back(q, r);
         wd_metrics_gauge(r->server->metrics, WD_GAUGE_WAITING, 1);
         pthread_cond_signal(&q->work);
     }
+    drop_share(q, s);
     pthread_mutex_unlock(&q->mu);
     return room;
 }
@@ -86,7 +148,6 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     r->arena = wd_arena_create(ARENA_MAX, true);
     if (!r->arena)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
-    r->tenant = wd_gate_tenant(r->visit);
     WD_TRY(wd_serve__read_body(r, f));
     if (!r->route->no_model) {
         WD_TRY(wd_serve__choose_model(r, f));
@@ -195,6 +256,7 @@ static void visit(struct wd_queue *q, wd_req *r, bool first)
     wd_models_release(r->server->models, r->model);
     r->model = NULL;
     pthread_mutex_lock(&q->mu);
+    r->share->n_request--;
     if (--q->n_active == 0)
         pthread_cond_broadcast(&q->idle);
     pthread_mutex_unlock(&q->mu);
@@ -207,21 +269,27 @@ static void *work(void *arg)
     pthread_mutex_lock(&q->mu);
     for (;;) {
         q->n_idle++;
-        while (!q->head && !q->stop)
+        wd_req *r;
+        while (!(r = pick(q)) && !q->stop)
             pthread_cond_wait(&q->work, &q->mu);
         q->n_idle--;
-        wd_req *r = q->head;
         if (!r)
             break;
+        struct wd_queue_share *s = r->share; /* outlives the request while it is visited */
         const bool first = !r->prepared;
-        if (first)
+        if (first) {
             q->n_waiting--;
+            s->n_waiting--;
+        }
+        s->n_visit++;
         r->prepared = true;
         if (--r->tickets == 0)
             unlink_one(q, r);
         pthread_mutex_unlock(&q->mu);
         visit(q, r, first);
         pthread_mutex_lock(&q->mu);
+        s->n_visit--;
+        drop_share(q, s);
     }
     pthread_mutex_unlock(&q->mu);
     return NULL;
@@ -241,10 +309,13 @@ wd_status wd_queue_create(wd_server *s, struct wd_queue **out, wd_err *err)
     pthread_cond_init(&q->work, NULL);
     pthread_cond_init(&q->idle, &attr);
     pthread_condattr_destroy(&attr);
-    q->thread = WD_ALLOC_N(pthread_t, s->o.max_running);
+    const size_t n_thread = s->o.max_running + (s->o.guard ? WD_MAX(s->o.max_running / 4, 1) : 0);
+    q->most_visit = s->o.max_running;
+    q->most_waiting = s->o.guard ? s->o.max_waiting - s->o.max_waiting / 4 : s->o.max_waiting;
+    q->thread = WD_ALLOC_N(pthread_t, n_thread);
     if (!q->thread)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
-    while (q->n_thread < s->o.max_running) {
+    while (q->n_thread < n_thread) {
         if (pthread_create(&q->thread[q->n_thread], NULL, work, q) != 0)
             return WD_FAIL(err, WD_E_IO, "server: the system gives no more than %zu threads", q->n_thread);
         q->n_thread++;
@@ -280,7 +351,7 @@ void wd_queue_destroy(struct wd_queue *q)
     pthread_mutex_unlock(&q->mu);
     for (size_t i = 0; i < q->n_thread; i++)
         pthread_join(q->thread[i], NULL);
-    WD_BUG_IF(q->head);
+    WD_BUG_IF(q->head || q->share);
     pthread_cond_destroy(&q->work);
     pthread_cond_destroy(&q->idle);
     pthread_mutex_destroy(&q->mu);

@@ -1,7 +1,7 @@
 /* The HTTP server: an OpenAI-compatible API over the engine's port (docs/serve.md).
  *
  * One thread owns all connections: it reads requests, refuses what it can at once, and writes replies. Running requests
- * have a worker thread each, of a fixed number; the others wait in a bounded queue, and beyond that are refused with
+ * have a worker thread each, of a fixed number (with a guard, of each tenant: queue.c); the others wait in a bounded queue, and beyond that are refused with
  * 429. A reply that is streamed goes through a bounded buffer of its connection: a client that reads too slowly loses
  * its request and nobody else's.
  *

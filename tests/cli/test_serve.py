@@ -81,7 +81,10 @@ class Server:
         return [(t["token"], t["logprob"]) for t in self.get(CHAT, body)["choices"][0]["logprobs"]["content"]]
 
     def metric(self, line):
-        with self.open("/metrics") as r:
+        return self.metric_of(None, line)
+
+    def metric_of(self, key, line):
+        with self.open("/metrics", key=key) as r:
             text = r.read().decode()
         found = [x.rsplit(" ", 1)[1] for x in text.splitlines() if x.startswith(line + " ")]
         assert len(found) == 1, (line, text)
@@ -265,6 +268,55 @@ class Trust(unittest.TestCase):
         self.assertEqual([(x["event"], x.get("outcome")) for x in lines if x.get("action") == "model.load"][-2:],
                          [("begin", None), ("end", "done")])
         self.assertEqual(sum(x.get("action") == "model.unload" and x["event"] == "refused" for x in lines), 2)
+
+    def test_a_flood_leaves_another_tenant_its_time_to_the_first_token(self):
+        """16 clients of one tenant with long prompts, all the time; the other's question waits for the step that is under way and
+        shares the steps of its own prompt with nobody: twice the time alone, and a margin for a busy machine. First come,
+        first served would be some ten times."""
+        self.ward("tenant", "add", "north")
+        keys = {t: self.ward("key", "add", t, "--role", "service", "--tenant", t, "--expires", "1d") for t in ("main", "north")}
+        words = [f"{a} {b}" for a in "left right upper lower small large".split() for b in "lobe effusion nodule line".split()]
+
+        def question(seed, n):
+            return f"{seed}. " + " ".join(words[(seed * 7 + i * i) % len(words)] for i in range(n))
+
+        with Server("-m", MODELS / "demo-text", "--data", self.data, "--prefix-mb", 1) as s:
+            def ask(tenant, seed, n, max_tokens):
+                body = {"messages": [{"role": "user", "content": question(seed, n)}], "max_tokens": max_tokens, "ignore_eos": True,
+                        "temperature": 0}
+                start = time.monotonic()
+                usage = s.get(CHAT, body, keys[tenant])["usage"]
+                return time.monotonic() - start, usage["prompt_tokens"]
+
+            def median(first):
+                return statistics.median(ask("north", first + i, 100, 1)[0] for i in range(9))
+
+            ask("north", 1, 100, 1)
+            alone = median(10)
+            stop, asked = threading.Event(), []
+
+            def flood(i):
+                for k in range(10**6):
+                    if stop.is_set():
+                        return
+                    asked.append(ask("main", 1000 * (i + 1) + k, 250, 8)[1])
+
+            threads = [threading.Thread(target=flood, args=(i,)) for i in range(16)]
+            for t in threads:
+                t.start()
+            try:
+                while len(asked) < 6:
+                    time.sleep(0.01)
+                loaded = median(100)
+                waiting = s.metric_of(keys["main"], 'ward:engine_calls_waiting{model_name="demo-text"}')
+            finally:
+                stop.set()
+                for t in threads:
+                    t.join()
+            print(f"time to first token: {alone * 1000:.0f} ms alone, {loaded * 1000:.0f} ms beside {len(asked)} requests of "
+                  f"{statistics.mean(asked):.0f} tokens", file=sys.stderr)
+            self.assertGreater(waiting, 8)  # the flood was there
+            self.assertLess(loaded, 3 * alone + 0.05)
 
 
 if __name__ == "__main__":

@@ -751,6 +751,7 @@ typedef struct tenant_load {
     uint64_t tenant, seed;
     atomic_bool *stop;
     atomic_ullong *served;
+    float weight;
     pthread_t thread;
 } tenant_load;
 
@@ -762,6 +763,7 @@ static void *load_run(void *arg)
         uint32_t id[LONG];
         call_init_long(c, t->r, t->seed * 1000 + k, t->tenant, id, LONG);
         c->q.rq.max_tokens = 8;
+        c->q.rq.terms.weight = t->weight;
         call_run(c);
         if (c->st == WD_OK && !atomic_load(t->stop))
             atomic_fetch_add(t->served, c->g.n_prompt + c->g.n_id);
@@ -790,7 +792,7 @@ static void a_flood_of_one_tenant_leaves_another_its_time_to_the_first_token(voi
     const uint64_t unloaded = tokens_until_the_first(&r, 1);
     assert_int_equal(unloaded, SHORT);
     for (size_t i = 0; i < WD_COUNT(flood); i++) {
-        flood[i] = (tenant_load){ &r, 7, i, &stop, &served, 0 };
+        flood[i] = (tenant_load){ .r = &r, .tenant = 7, .seed = i, .stop = &stop, .served = &served };
         assert_int_equal(pthread_create(&flood[i].thread, NULL, load_run, &flood[i]), 0);
     }
     while (stats_of(&r).n_step_row < unloaded + 5 * LONG)
@@ -823,7 +825,9 @@ static void tenants_that_both_want_all_get_like_amounts(void **state)
     rig_open_opts(&r, "text-untied", 32, (wd_local_opts){ .max_seqs = 4, .prefix_bytes = 1 });
     for (size_t i = 0; i < WD_COUNT(load); i++) {
         const uint64_t tenant = i >= 6;
-        load[i] = (tenant_load){ &r, 20 + tenant, i, &stop, &served[tenant], 0 };
+        load[i] = (tenant_load){
+            .r = &r, .tenant = 20 + tenant, .seed = i, .stop = &stop, .served = &served[tenant]
+        };
         assert_int_equal(pthread_create(&load[i].thread, NULL, load_run, &load[i]), 0);
     }
     while (stats_of(&r).n_step_row < 60 * LONG)
@@ -834,6 +838,37 @@ static void tenants_that_both_want_all_get_like_amounts(void **state)
     const double many = (double)atomic_load(&served[0]), few = (double)atomic_load(&served[1]);
     print_message("%.0f tokens for six callers of one tenant, %.0f for two of the other\n", many, few);
     assert_true(few > 0.6 * many && few < 1.7 * many);
+    assert_idle(&r);
+    rig_close(&r);
+}
+
+/* Of two tenants that both want all, the one with three times the weight gets about three times as much. */
+static void a_tenants_weight_is_its_share(void **state)
+{
+    (void)state;
+    static tenant_load load[8];
+    atomic_bool stop = false;
+    atomic_ullong served[2] = { 0, 0 };
+    rig r;
+    rig_open_opts(&r, "text-untied", 32, (wd_local_opts){ .max_seqs = 4, .prefix_bytes = 1 });
+    for (size_t i = 0; i < WD_COUNT(load); i++) {
+        const uint64_t tenant = i % 2;
+        load[i] = (tenant_load){ .r = &r,
+                                 .tenant = 30 + tenant,
+                                 .seed = i,
+                                 .stop = &stop,
+                                 .served = &served[tenant],
+                                 .weight = tenant ? 1.5f : 0.5f };
+        assert_int_equal(pthread_create(&load[i].thread, NULL, load_run, &load[i]), 0);
+    }
+    while (stats_of(&r).n_step_row < 80 * LONG)
+        usleep(200);
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < WD_COUNT(load); i++)
+        assert_int_equal(pthread_join(load[i].thread, NULL), 0);
+    const double light = (double)atomic_load(&served[0]), heavy = (double)atomic_load(&served[1]);
+    print_message("%.0f tokens for the light tenant, %.0f for the heavy one\n", light, heavy);
+    assert_true(heavy > 2 * light && heavy < 4.5 * light);
     assert_idle(&r);
     rig_close(&r);
 }
@@ -1032,6 +1067,7 @@ int main(void)
         cmocka_unit_test(caches_keep_to_their_bytes),
         cmocka_unit_test(a_flood_of_one_tenant_leaves_another_its_time_to_the_first_token),
         cmocka_unit_test(tenants_that_both_want_all_get_like_amounts),
+        cmocka_unit_test(a_tenants_weight_is_its_share),
         cmocka_unit_test(tokens_allocate_nothing_once_warm),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaves_nothing),
         cmocka_unit_test(memory_is_flat_under_mixed_traffic),

@@ -6,12 +6,12 @@
 #include "guard/audit.h"
 #include "support/test.h"
 
-static void make_key(test_keys *k, wd_account_role role, const char *label, char out[80])
+static void make_key(test_keys *k, const char *tenant, wd_account_role role, const char *label, char out[80])
 {
     wd_identity by;
     char token[WD_TOKEN_MAX], id[WD_NAME_MAX + 1];
     wd_identity_local("test", WD_ACCOUNT_ADMIN, &by);
-    const wd_key_new key = { .label = label, .tenant = "main", .role = role, .scopes = WD_SCOPE_ALL };
+    const wd_key_new key = { .label = label, .tenant = tenant, .role = role, .scopes = WD_SCOPE_ALL };
     assert_ok(wd_admin_key_add(k->guard, &by, &key, token, id, &err));
     snprintf(out, 80, "Bearer %s", token);
 }
@@ -19,12 +19,17 @@ static void make_key(test_keys *k, wd_account_role role, const char *label, char
 void test_keys_make(test_keys *k)
 {
     wd_guard_opts o = WD_GUARD_OPTS_DEFAULT;
+    wd_identity by;
     k->dir = test_make_dir();
     o.dir = k->dir;
     o.serve = true;
     assert_ok(wd_guard_open(&o, &k->guard, &err));
-    make_key(k, WD_ACCOUNT_CLINICIAN, "clinic", k->clinician);
-    make_key(k, WD_ACCOUNT_AUDITOR, "audit", k->auditor);
+    wd_identity_local("test", WD_ACCOUNT_ADMIN, &by);
+    assert_ok(wd_admin_tenant_add(k->guard, &by, "north", &WD_TENANT_CHANGE_NONE, &err));
+    make_key(k, "main", WD_ACCOUNT_CLINICIAN, "clinic", k->clinician);
+    make_key(k, "main", WD_ACCOUNT_AUDITOR, "audit", k->auditor);
+    make_key(k, "main", WD_ACCOUNT_SERVICE, "watch", k->service);
+    make_key(k, "north", WD_ACCOUNT_CLINICIAN, "north", k->north);
 }
 
 typedef struct tally {

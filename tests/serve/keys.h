@@ -7,7 +7,9 @@
 typedef struct test_keys {
     char *dir;
     wd_guard *guard;
-    char clinician[80], auditor[80]; /* "Authorization: Bearer ..." without a line's end */
+    char clinician[80], auditor[80], service[80],
+        north
+            [80]; /* north: a clinician of another tenant. "Authorization: Bearer ..." without a line's end */
 } test_keys;
 
 void test_keys_make(test_keys *k);

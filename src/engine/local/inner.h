@@ -69,9 +69,9 @@ typedef struct wd_local_feature {
 typedef struct wd_local_tenant {
     struct wd_local_tenant *next;
     uint64_t id;
-    double served;        /* tokens, from a common start */
-    uint32_t n_job;       /* under way */
-    wd_local_node *child; /* sequences' first pages */
+    double served, weight; /* tokens over weight, from a common start; weight: of the latest call */
+    uint32_t n_job;        /* under way */
+    wd_local_node *child;  /* sequences' first pages */
 } wd_local_tenant;
 
 /* ---- jobs (sched.c) ---- */

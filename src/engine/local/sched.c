@@ -18,7 +18,7 @@
  * States: QUEUED (wd_local__enter, wd_local__preempt) -> RUNNING (admit) -> ENDED (wd_local__end) or gone
  * (wd_local__leave).
  *
- * Order. A higher priority first. Within one, the tenant that was served the fewest tokens so far (Y. Sheng et al.,
+ * Order. A higher priority first. Within one, the tenant that was served the fewest tokens for its weight so far (Y. Sheng et al.,
  * Fairness in Serving Large Language Models, 2024). A tenant that comes back starts from the least served one's count less
  * CREDIT: its question goes ahead of another's flood, and idling saves no more than that up. Then who came first. That
  * order admits and shares out prefill; tokens of replies are in every step. When pages run out, the latest of the lowest
@@ -435,6 +435,7 @@ wd_status wd_local__enter(wd_local *e, wd_local_job *j, wd_err *err)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&j->wake, &attr);
     pthread_condattr_destroy(&attr);
+    j->tenant->weight = j->terms->weight > 0 ? (double)j->terms->weight : 1;
     if (j->tenant->n_job++ == 0)
         j->tenant->served = WD_MAX(j->tenant->served, least_served(e, j->tenant) - CREDIT);
     wd_local_job **at = &e->job;

@@ -115,7 +115,7 @@ static void add_part(wd_local *e, wd_local_job *j, size_t n)
     for (size_t at = j->n_done; at < end; at++)
         add_row(e, j, at, &place);
     e->step_seq[e->n_part++] = (wd_step_seq){ j->kv, n };
-    j->tenant->served += (double)n;
+    j->tenant->served += (double)n / j->tenant->weight;
 }
 
 static bool is_reply(const wd_local_job *j)
