@@ -63,17 +63,18 @@ static const struct {
     const char *name, *label, *help; /* label: what stands beside the model's name, or NULL */
     bool of_server;
 } counters[WD_COUNTER_COUNT] = {
-    [WD_COUNTER_PROMPT_TOKENS] = { "vllm:prompt_tokens_total", NULL, "Tokens of prompts." },
-    [WD_COUNTER_GENERATION_TOKENS] = { "vllm:generation_tokens_total", NULL, "Tokens of replies." },
+    [WD_COUNTER_PROMPT_TOKENS] = { "vllm:prompt_tokens_total", NULL, "Tokens of prompts.", false },
+    [WD_COUNTER_GENERATION_TOKENS] = { "vllm:generation_tokens_total", NULL, "Tokens of replies.", false },
     [WD_COUNTER_PREFIX_QUERIES] = { "vllm:prefix_cache_queries_total", NULL,
-                                    "Prompt tokens looked up in the cache." },
-    [WD_COUNTER_PREFIX_HITS] = { "vllm:prefix_cache_hits_total", NULL, "Prompt tokens found in the cache." },
+                                    "Prompt tokens looked up in the cache.", false },
+    [WD_COUNTER_PREFIX_HITS] = { "vllm:prefix_cache_hits_total", NULL, "Prompt tokens found in the cache.",
+                                 false },
     [WD_COUNTER_STOP] = { "vllm:request_success_total", "finished_reason=\"stop\"",
-                          "Replies by how they ended." },
-    [WD_COUNTER_LENGTH] = { "vllm:request_success_total", "finished_reason=\"length\"", NULL },
-    [WD_COUNTER_TOOL_CALLS] = { "vllm:request_success_total", "finished_reason=\"tool_calls\"", NULL },
-    [WD_COUNTER_ABORT] = { "vllm:request_success_total", "finished_reason=\"abort\"", NULL },
-    [WD_COUNTER_ERROR] = { "vllm:request_success_total", "finished_reason=\"error\"", NULL },
+                          "Replies by how they ended.", false },
+    [WD_COUNTER_LENGTH] = { "vllm:request_success_total", "finished_reason=\"length\"", NULL, false },
+    [WD_COUNTER_TOOL_CALLS] = { "vllm:request_success_total", "finished_reason=\"tool_calls\"", NULL, false },
+    [WD_COUNTER_ABORT] = { "vllm:request_success_total", "finished_reason=\"abort\"", NULL, false },
+    [WD_COUNTER_ERROR] = { "vllm:request_success_total", "finished_reason=\"error\"", NULL, false },
     [WD_COUNTER_REFUSED_FULL] = { "ward:requests_refused_total", "reason=\"queue_full\"",
                                   "Requests refused because too many waited.", true },
     [WD_COUNTER_SLOW_READER] = { "ward:streams_cut_total", "reason=\"slow_reader\"",
@@ -90,8 +91,8 @@ static const struct {
     bool of_model;
 } gauges[WD_GAUGE_COUNT] = {
     [WD_GAUGE_RUNNING] = { "vllm:num_requests_running", "Requests that run.", true },
-    [WD_GAUGE_WAITING] = { "vllm:num_requests_waiting", "Requests that wait for a worker." },
-    [WD_GAUGE_CONNECTIONS] = { "ward:connections", "Open connections." },
+    [WD_GAUGE_WAITING] = { "vllm:num_requests_waiting", "Requests that wait for a worker.", false },
+    [WD_GAUGE_CONNECTIONS] = { "ward:connections", "Open connections.", false },
 };
 
 wd_metrics *wd_metrics_create(void)
