@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <sodium.h>
 
 #define CACHE_LINE 64
+#define HUGE_PAGE ((size_t)2 << 20) /* x86-64's */
 
 /* Failure injection, tests only: countdown to the failing point (0: off) and points passed. */
 static uint64_t inject_left, inject_seen;
@@ -80,7 +82,14 @@ void *wd_alloc_aligned(size_t n, size_t size)
     if (!wd_mul_size(n, size, &bytes) || !wd_add_size(bytes, CACHE_LINE - 1, &bytes) || wd_inject_here())
         return NULL;
     bytes &= ~(size_t)(CACHE_LINE - 1);
-    return aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
+    if (bytes < 2 * HUGE_PAGE)
+        return aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
+    void *p;
+    if (posix_memalign(&p, HUGE_PAGE, bytes))
+        return NULL;
+    (void)madvise(p, bytes & ~(HUGE_PAGE - 1),
+                  MADV_HUGEPAGE); /* a kernel without them says no: nothing is lost */
+    return p;
 }
 
 void wd_wipe(void *p, size_t n)

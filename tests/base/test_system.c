@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -216,6 +218,35 @@ static void digest_is_blake2b_256(void **state)
     assert_string_equal(hex, want);
 }
 
+static bool huge_pages_on_request(void)
+{
+    wd_buf b = { 0 };
+    const bool yes = wd_file_read("/sys/kernel/mm/transparent_hugepage/enabled", 100, &b, NULL) == WD_OK &&
+                     !strstr((const char *)b.p, "[never]");
+    wd_buf_free(&b);
+    return yes;
+}
+
+static void large_blocks_are_touched_in_huge_pages(void **state)
+{
+    (void)state;
+    enum { BYTES = 64 << 20 };
+    for (size_t bytes = 64; bytes <= BYTES; bytes *= 32) {
+        struct rusage before, after;
+        uint8_t *p = wd_alloc_aligned(bytes, 1);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 64, 0);
+        getrusage(RUSAGE_SELF, &before);
+        memset(p, 1, bytes);
+        getrusage(RUSAGE_SELF, &after);
+        const long faults = after.ru_minflt - before.ru_minflt;
+        wd_free(p);
+        if (bytes == BYTES && huge_pages_on_request() &&
+            faults > 2048) /* 16,384 without; memory may be in pieces */
+            fail_msg("%ld faults for %zu bytes", faults, bytes);
+    }
+}
+
 static void error_text_is_one_line_and_whole_characters(void **state)
 {
     (void)state;
@@ -242,6 +273,7 @@ int main(void)
         cmocka_unit_test(pool_covers_every_item_once_for_many_rounds),
         cmocka_unit_test(random_numbers_repeat_and_are_level),
         cmocka_unit_test(digest_is_blake2b_256),
+        cmocka_unit_test(large_blocks_are_touched_in_huge_pages),
         cmocka_unit_test(error_text_is_one_line_and_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
