@@ -10,6 +10,8 @@ every other one the first different token is shown, with how far apart the two t
 and in float32: a difference in rounding has a margin of a few units in the last place of bf16, a mistake does not.
 Reranked pairs: the scores' largest difference, and queries whose first slice is the same. Embeddings: least cosine.
 
+--itself: also how many replies transformers gives twice when only its attention is another (eager, sdpa).
+
 Exit status 1 when fewer than --least (default 0.99) of the replies are identical.
 The environment is that of tools/golden/requirements.txt.
 """
@@ -50,11 +52,11 @@ def read_records(path):
 
 
 class Reference:
-    def __init__(self, folder, dtype):
+    def __init__(self, folder, dtype, attention="eager"):
         config = transformers.AutoConfig.from_pretrained(folder)
         self.sees = config.model_type.startswith("qwen3_vl")
         kind = transformers.Qwen3VLForConditionalGeneration if self.sees else transformers.AutoModelForCausalLM
-        self.model = kind.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
+        self.model = kind.from_pretrained(folder, dtype=dtype, attn_implementation=attention).eval()
         self.tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
         self.image_token = getattr(config, "image_token_id", None)
         self.processor = Qwen2VLImageProcessorPil.from_pretrained(folder) if self.sees else None
@@ -101,9 +103,9 @@ class Reference:
 
 
 class Replies:
-    def __init__(self, ref, exact):
-        self.ref, self.exact = ref, exact
-        self.n = self.same = 0
+    def __init__(self, ref, exact, other):
+        self.ref, self.exact, self.other = ref, exact, other
+        self.n = self.same = self.same_itself = 0
         self.differences = []
 
     def add(self, call):
@@ -111,6 +113,8 @@ class Replies:
         extra = 0 if call["finish"] == "length" else 16
         got = self.ref.generate(ids, call["pixels"], len(want) + extra)
         self.n += 1
+        if self.other:
+            self.same_itself += self.other.generate(ids, call["pixels"], len(want) + extra) == got
         if got == want:
             self.same += 1
             return
@@ -129,7 +133,8 @@ class Replies:
         return None if i is None else self.ref.tokenizer.decode([i], skip_special_tokens=False)
 
     def result(self):
-        return {"replies": self.n, "identical": self.same, "differences": self.differences}
+        itself = {"identical_to_itself": self.same_itself} if self.other else {}
+        return {"replies": self.n, "identical": self.same, **itself, "differences": self.differences}
 
 
 class Pairs:
@@ -175,6 +180,7 @@ def main():
     p.add_argument("--dtype", choices=("bf16", "f32"), default="bf16")
     p.add_argument("--limit", type=int, default=0, help="calls; 0: all")
     p.add_argument("--least", type=float, default=0.99, help="share of identical replies")
+    p.add_argument("--itself", action="store_true")
     p.add_argument("--threads", type=int, default=0)
     p.add_argument("--json", help="write the result there")
     o = p.parse_args()
@@ -189,7 +195,8 @@ def main():
             exact.append(ref if o.dtype == "f32" else Reference(o.model, torch.float32))
         return exact[0]
 
-    kinds = {"generate": Replies(ref, in_f32), "rerank": Pairs(ref), "embed": Vectors(ref)}
+    other = Reference(o.model, ref.dtype, "sdpa") if o.itself else None
+    kinds = {"generate": Replies(ref, in_f32, other), "rerank": Pairs(ref), "embed": Vectors(ref)}
     start, done, skipped = time.time(), 0, 0
     for call in read_records(o.record):
         if o.limit and done == o.limit:
@@ -212,6 +219,8 @@ def main():
         share = out["identical"] / out["replies"]
         good = share >= o.least
         print(f"{out['identical']} of {out['replies']} replies identical ({100 * share:.2f} %)")
+        if o.itself:
+            print(f"{out['identical_to_itself']} of them transformers gives with either attention")
     if kinds["rerank"].n:
         print(f"{out['pairs']} pairs: scores differ by at most {out['score_diff_max']:.4g}, "
               f"{out['same_first']} of {out['queries']} queries have the same first slice")

@@ -36,11 +36,15 @@ class Batch:
                 h = decoder(self.ids, self.places)
         return h.flatten(0, 1)
 
-    def reply_loss(self, model, hidden, decided=0.0):
+    def reply_loss(self, model, hidden, decided=0.0, near=0.0):
         """Mean over the reply's tokens, and the share of them that is right. decided: weight of the entropy, which makes a
-        model that wavers between two readings prefer one of them clearly."""
-        logp = F.log_softmax(model.logits(hidden[self.asked]).float(), -1)
+        model that wavers between two readings prefer one of them clearly. near: weight of the squared logarithm of the
+        exponentials' sum, which brings the logits near zero, where bf16 tells more of them apart."""
+        logits = model.logits(hidden[self.asked]).float()
+        logp = F.log_softmax(logits, -1)
         loss = F.nll_loss(logp, self.wanted)
         if decided:
             loss = loss - decided * (logp.exp() * logp).sum(-1).mean()
+        if near:
+            loss = loss + near * logits.logsumexp(-1).square().mean()
         return loss, (logp.detach().argmax(-1) == self.wanted).float().mean()

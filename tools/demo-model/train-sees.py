@@ -136,6 +136,9 @@ class Trainer:
         f, *deep = torch.cat([c["features"] for c in cases], 1)
         return f, deep
 
+    def reply_loss(self, b, features, deep):
+        return b.reply_loss(self.model, b.hidden(self.think, features, deep), self.a.decided, self.a.near)
+
     def chest(self, pictures, cases, rng, watch):
         """Loss of one batch of studies: what tokens show, reports, pairs, embeddings."""
         n, n_slice, h, w = pictures.shape
@@ -153,7 +156,7 @@ class Trainer:
             b = batch.Batch([(self.ids(prompt, [grid[0] * grid[1]] * len(slices)), self.reply(reply),
                               [grid] * len(slices)) for _, slices, prompt, reply in small], self.v.image)
             at = torch.tensor([k * n_slice + s - 1 for k, slices, _, _ in small for s in slices])
-            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[at], [d[at] for d in deep]), self.a.decided)
+            loss, right = self.reply_loss(b, f[at], [d[at] for d in deep])
             watch |= {"few": loss.detach(), "few_right": right}
             total = total + loss
         items = []
@@ -165,7 +168,7 @@ class Trainer:
         if items:
             b = batch.Batch(items, self.v.image)
             k = len(items) * n_slice
-            loss, right = b.reply_loss(self.model, b.hidden(self.think, f[:k], [d[:k] for d in deep]), self.a.decided)
+            loss, right = self.reply_loss(b, f[:k], [d[:k] for d in deep])
             watch |= {"report": loss.detach(), "report_right": right}
             total = total + loss
         p = pairs(cases, n_slice, rng, 3)
@@ -212,7 +215,7 @@ class Trainer:
             g = [g[k] for k in which]
             items.append((self.ids(prompt, [r * k for r, k in g]), self.reply(reply), g))
         b = batch.Batch(items, self.v.image)
-        loss, right = b.reply_loss(self.model, b.hidden(self.think, f, deep), self.a.decided)
+        loss, right = self.reply_loss(b, f, deep)
         watch |= {name: loss.detach(), name + "_right": right}
         return loss
 
@@ -254,6 +257,7 @@ def main():
     p.add_argument("--every", type=int, default=1, help="steps between batches of the others")
     p.add_argument("--frozen", action="store_true", help="the tower stays as it is; its tokens are computed once")
     p.add_argument("--decided", type=float, default=0.0, help="weight of the replies' entropy")
+    p.add_argument("--near", type=float, default=0.0, help="weight of the squared sum that normalises the logits")
     p.add_argument("--export")
     Trainer(run.begin(p)).train()
 
