@@ -19,7 +19,9 @@ import urllib.request
 import zlib
 
 WARD, CKPT, MODELS = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-ENV = {**os.environ, "HOME": "/nonexistent"}
+NOWHERE = "http://127.0.0.1:9"  # a proxy that must not be used
+ENV = {**os.environ, "HOME": "/nonexistent", "http_proxy": NOWHERE, "https_proxy": NOWHERE, "ALL_PROXY": NOWHERE,
+       "no_proxy": ""}
 QUESTION = "Which CRP was the latest?"
 SCHEMA = {"type": "object", "properties": {"organ": {"enum": ["lung", "heart"]}, "size_mm": {
     "type": "integer", "minimum": 1, "maximum": 40}}, "required": ["organ", "size_mm"], "additionalProperties": False}

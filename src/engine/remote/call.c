@@ -50,9 +50,10 @@ static wd_status try_one(wd_remote *r, wd_remote__call *c, size_t i, wd_exchange
     pthread_mutex_unlock(&r->mu);
     if (!known) {
         st = wd_upstream__probe(r, i, c->watch->cancel, r->model, NULL, &context, err);
-        x->trouble = st == WD_E_CANCELLED ? WD_TROUBLE_LAST : WD_TROUBLE_REACH;
+        x->trouble = st == WD_E_CANCELLED ? WD_TROUBLE_LAST : WD_TROUBLE_HERE;
         if (st)
             return st;
+        x->trouble = WD_TROUBLE_LAST;
     }
     pthread_mutex_lock(&r->mu);
     const wd_upstream_kind kind = u->kind;

@@ -103,6 +103,8 @@ wd_status wd_remote__generate(void *self, wd_arena *a, const wd_generate *rq, wd
     const wd_reply_opts o = { .name = &g.call.name,
                               .plain = rq->prompt != NULL,
                               .tools = !rq->constraint && (rq->chat.tools.value || rq->chat.tools.text.n),
+                              .stop = rq->stop,
+                              .n_stop = rq->n_stop,
                               .event = on_event,
                               .self = &g };
     g.call.self = &g;

@@ -319,8 +319,10 @@ static bool set_up(wd_remote *r, transfer *t, CURL *h)
     SET(CURLOPT_HEADERDATA, t);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, t);
-    if (r->ca_file)
+    if (r->ca_file) {
         SET(CURLOPT_CAINFO, r->ca_file);
+        SET(CURLOPT_CAPATH, (char *)NULL); /* not those of the system beside it */
+    }
     if (x->body.p) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.n);

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "engine/remote/sse.h"
 #include "text/jsontext.h"
+#include "text/stop.h"
 
 #define EVENT_BYTES_MAX ((size_t)4 << 20)
 #define REPLY_BYTES_MAX ((size_t)32 << 20) /* of reasoning, content and calls */
@@ -21,7 +22,10 @@ struct wd_reply {
     wd_reply_opts o;
     wd_sse sse;
     wd_parse *parse; /* NULL: no content yet */
-    call *call;      /* [n_call] */
+    wd_stop *stop;   /* NULL: none was asked for */
+    wd_buf passed;   /* what came past it */
+    bool stopped;
+    call *call; /* [n_call] */
     size_t n_call, n_parsed_call;
     size_t n_bytes, n_piece;
     bool reasoned, finished, has_usage, done;
@@ -72,11 +76,11 @@ static wd_status on_parsed(void *arg, const wd_parse_event *ev, wd_err *err)
     return r->o.event(r->o.self, &mine, err);
 }
 
-static wd_status put_content(wd_reply *r, wd_span text, wd_err *err)
+static wd_status put_passed(wd_reply *r, wd_span text, wd_err *err)
 {
     if (!text.n)
         return WD_OK;
-    if (!r->parse) {
+    if (!r->parse) { /* the first, or what was held back */
         /* reasoning was taken out: what looks like its end is what the model says */
         const wd_parse_opts o = { .plain = r->o.plain || (r->reasoned && !r->o.tools),
                                   .no_tools = !r->o.tools };
@@ -85,8 +89,26 @@ static wd_status put_content(wd_reply *r, wd_span text, wd_err *err)
     return wd_parse_feed(r->parse, text, err);
 }
 
+static wd_status put_content(wd_reply *r, wd_span text, wd_err *err)
+{
+    if (!r->stop)
+        return put_passed(r, text, err);
+    if (r->stopped)
+        return WD_OK;
+    wd_buf_clear(&r->passed);
+    r->stopped = wd_stop_feed(r->stop, text, &r->passed, NULL);
+    WD_TRY(wd_buf_check(&r->passed, "reply", err));
+    return put_passed(r, wd_buf_view(&r->passed), err);
+}
+
 static wd_status end_content(wd_reply *r, wd_err *err)
 {
+    if (r->stop && !r->stopped) {
+        wd_buf_clear(&r->passed);
+        wd_stop_end(r->stop, &r->passed);
+        WD_TRY(wd_buf_check(&r->passed, "reply", err));
+        WD_TRY(put_passed(r, wd_buf_view(&r->passed), err));
+    }
     const wd_status st = r->parse ? wd_parse_end(r->parse, err) : WD_OK;
     wd_parse_destroy(r->parse);
     r->parse = NULL;
@@ -333,7 +355,12 @@ wd_status wd_reply_create(const wd_reply_opts *o, wd_reply **out, wd_err *err)
         return WD_FAIL(err, WD_E_NOMEM, "remote: no memory");
     (*out)->o = *o;
     wd_sse_init(&(*out)->sse, EVENT_BYTES_MAX, on_data, *out);
-    return WD_OK;
+    const wd_status st = o->n_stop ? wd_stop_create(o->stop, o->n_stop, &(*out)->stop, err) : WD_OK;
+    if (st) {
+        wd_reply_destroy(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 void wd_reply_destroy(wd_reply *r)
@@ -348,6 +375,9 @@ void wd_reply_destroy(wd_reply *r)
     }
     wd_free(r->call);
     wd_parse_destroy(r->parse);
+    wd_stop_destroy(r->stop);
+    wd_buf_wipe(&r->passed);
+    wd_buf_free(&r->passed);
     wd_sse_deinit(&r->sse);
     wd_free(r);
 }
@@ -370,6 +400,8 @@ wd_status wd_reply_finish(wd_reply *r, wd_reply_end *out, wd_err *err)
     *out = r->end;
     if (!r->has_usage)
         out->n_reply = r->n_piece;
+    if (r->stopped && out->finish == WD_FINISH_LENGTH)
+        out->finish = WD_FINISH_STOP;
     if (r->n_parsed_call && out->finish == WD_FINISH_STOP)
         out->finish = WD_FINISH_TOOL_CALLS;
     if (!r->n_parsed_call && out->finish == WD_FINISH_TOOL_CALLS)

@@ -13,6 +13,8 @@ typedef struct wd_reply_opts {
     const char *const *name; /* of the upstream, for messages; read when one is needed */
     bool plain;              /* /completions: all is content */
     bool tools;              /* there were some in the request */
+    const wd_span *stop; /* [n_stop] content ends before the first of them: some servers hand it out, too */
+    size_t n_stop;
     wd_status (*event)(void *self, const wd_parse_event *ev, wd_err *err);
     void *self;
 } wd_reply_opts;
