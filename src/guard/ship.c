@@ -31,6 +31,7 @@ typedef struct shipper {
     char receiver[HOST_MAX + 8]; /* "host:port" */
     char host[256];              /* ours */
     cursor at;                   /* as it stands in the database */
+    int64_t until;               /* the last record when it began */
     wd_buf batch, line;
 } shipper;
 
@@ -212,12 +213,12 @@ static void pause_ms(const shipper *s, uint32_t ms)
         poll(NULL, 0, (int)WD_MIN(ms, 100u));
 }
 
-/* Sends what there is. */
+/* Sends what there was when it began: records may come faster than they are sent. */
 static wd_status ship_all(shipper *s, wd_err *err)
 {
     bool sent = true, trouble;
 
-    while (sent) {
+    while (sent && s->at.seq < s->until) {
         if (cancelled(s))
             return WD_FAIL(err, WD_E_CANCELLED, "interrupted");
         WD_TRY(ship_batch(s, &sent, &trouble, err));
@@ -285,10 +286,17 @@ static wd_status check(const wd_ship_opts *o, wd_err *err)
 static wd_status begin_in(shipper *s, wd_tx *tx, const wd_identity *by, wd_err *err)
 {
     char object[HOST_MAX + 16];
+    wd_rows *r;
+    bool there;
 
     snprintf(object, sizeof object, "syslog:%s", s->receiver);
     WD_TRY(wd_guard__note(s->g, tx, by, "audit.ship", object, NULL, err));
-    return read_cursor(s, tx, err);
+    WD_TRY(wd_store_query(tx, &r, err, "SELECT seq FROM audit_head", ""));
+    const wd_status st = wd_rows_next(r, &there, err);
+    if (!st && there)
+        s->until = wd_rows_int(r, 0);
+    wd_rows_end(r);
+    return st ? st : read_cursor(s, tx, err);
 }
 
 static wd_status begin(shipper *s, const wd_identity *by, wd_err *err)

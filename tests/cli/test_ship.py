@@ -123,6 +123,14 @@ class Ship(unittest.TestCase):
         self.assertRegex(self.ward("audit", *self.to()), r"sent 2 records and 1 checkpoints; the log server has them up to record 9")
         self.check_all_is_there()
 
+    def test_what_cannot_be_is_a_sentence(self):
+        self.ward("user", "add", "alice", "--role", "nurse")
+        self.assertIn("--to HOST:PORT", self.ward("audit", "ship", code=2))
+        for to in ("", "[::1", "[::1]x", "a b", "localhost:", "localhost:x", "localhost:65536", "[::1]:"):
+            self.assertRegex(self.ward("audit", "ship", "--to", to, code=2), "^ward: .*expected .ADDRESS|^ward: the receiver")
+        self.assertIn("go together", self.ward("audit", "ship", "--to", "localhost", "--cert", self.dir / "ward.pem", code=2))
+        self.assertIn("nonexistent", self.ward("audit", "ship", "--to", "localhost", "--ca", "/nonexistent.pem", code=3))
+
     def test_rsyslog_refuses_who_is_not_permitted_and_nothing_counts_as_sent(self):
         self.ward("user", "add", "alice", "--role", "nurse")
         self.assertIn("broke off the connection", self.ward("audit", *self.to("other"), code=1))
@@ -132,8 +140,12 @@ class Ship(unittest.TestCase):
     def test_following_through_kills_of_rsyslog_loses_nothing(self):
         rand, stop = random.Random(5), threading.Event()
         self.ward("user", "add", "first", "--role", "nurse")
-        ship = subprocess.Popen(self.command("audit", *self.to(), "--follow", "--json"), stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE)
+
+        def follow():
+            return subprocess.Popen(self.command("audit", *self.to(), "--follow", "--json"), stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE)
+
+        ship = follow()
 
         def work():
             n = 0
@@ -149,6 +161,10 @@ class Ship(unittest.TestCase):
                 self.rsyslog.stop(signal.SIGTERM if i % 3 == 2 else signal.SIGKILL)
                 time.sleep(rand.uniform(0, 0.3))
                 self.rsyslog.start()
+                if i == KILLS // 2:  # the sender, too
+                    ship.kill()
+                    ship.communicate()
+                    ship = follow()
         finally:
             stop.set()
             worker.join()

@@ -29,6 +29,7 @@ TIMES = os.environ.get("WARD_TEST_TIMES") == "1"
 ROLES = ["admin", "clinician", "reviewer", "analyst", "nurse", "auditor", "service"]
 CHAT = "/v1/chat/completions"
 PATIENCE = 120
+TOKENS = 1000 if TIMES else 240
 
 
 def say(text):
@@ -112,7 +113,7 @@ class Stream:
             part = self.socket.recv(65536)
             self.times += [time.monotonic()] * part.count(b"data: ")
             self.got += part
-            if not part or part.endswith(b"0\r\n\r\n"):
+            if not part or self.got.endswith(b"0\r\n\r\n"):
                 break
         return self
 
@@ -290,11 +291,11 @@ class Experiments(unittest.TestCase):
 
     def test_slow_readers_and_vanished_clients_cost_the_others_nothing(self):
         token, look = self.key("service"), self.key("analyst")
-        with self.server() as s:
+        with self.server("--idle-s", "5") as s:
             s.ask("POST", CHAT, token, chat(4))
 
             def measure(disturb):
-                streams = [Stream(s, token, chat(240)) for _ in range(3)]
+                streams = [Stream(s, token, chat(TOKENS)) for _ in range(3)]
                 other = threading.Thread(target=disturb)
                 threads = [threading.Thread(target=x.read_pieces, args=(10 ** 6,)) for x in streams]
                 for t in [*threads, other]:
@@ -308,12 +309,12 @@ class Experiments(unittest.TestCase):
                 return statistics.median(gaps), gaps[int(len(gaps) * 0.95)]
 
             def good():
-                Stream(s, token, chat(240)).read_pieces(10 ** 6).close()
+                Stream(s, token, chat(TOKENS)).read_pieces(10 ** 6).close()
 
             lazy = []
 
             def slow():
-                lazy.append(Stream(s, token, chat(240, logprobs=True, top_logprobs=20), buffer=4096))
+                lazy.append(Stream(s, token, chat(100, logprobs=True, top_logprobs=20), buffer=4096))
 
             freed, gone = [], [0]
 
@@ -330,14 +331,16 @@ class Experiments(unittest.TestCase):
                     gone[0] += 1
 
             beside_good, beside_slow, beside_vanished = measure(good), measure(slow), measure(vanish)
-            # a reader that never reads: its stream is cut when it is a buffer behind, and its pages are free
-            hog = Stream(s, token, chat(4000, logprobs=True, top_logprobs=20), buffer=4096)
+            # a reader that never reads: when it is a buffer behind, its call ends; the connection when it has been idle
             until = time.monotonic() + PATIENCE
-            while s.metric(look, "ward:streams_cut_total", 'reason="slow_reader"') < 1:
+            hog = Stream(s, token, chat(7000, logprobs=True, top_logprobs=20), buffer=4096)
+            while s.metric(look, "ward:engine_calls_running") == 0:
                 self.assertLess(time.monotonic(), until)
-                time.sleep(0.02)
             while s.metric(look, "ward:engine_calls_running") > 0:
                 self.assertLess(time.monotonic(), until)
+            while s.metric(look, "ward:streams_cut_total", 'reason="slow_reader"') < 1:
+                self.assertLess(time.monotonic(), until)
+                time.sleep(0.1)
             for x in [hog, *lazy]:
                 x.close()
             self.assertEqual(s.ask("POST", CHAT, token, chat())[0], 200)
