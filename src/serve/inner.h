@@ -78,6 +78,8 @@ struct wd_req {
 
     wd_arena *arena; /* from prepare on */
     json_t *json;
+    const char
+        *about; /* the model that the record names where there is no `model`; set in prepare, or NULL */
     const wd_served *model; /* held from before prepare until finish is done; NULL: the route needs none */
     uint64_t tenant;        /* of the visit, for the engine; 0: an open server */
     float weight;           /* the tenant's, likewise */

@@ -75,16 +75,12 @@ static entry **find(wd_models *m, wd_span name)
     return at;
 }
 
-/* What may stand in a path, a log line and a metric's label as it is. */
-static wd_status check_name(const char *name, wd_err *err)
+bool wd_models_name_ok(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:+-/";
     const size_t n = strlen(name);
-    if (n == 0 || n > WD_MODEL_NAME_MAX || strspn(name, letters) != n || name[0] == '/' || name[n - 1] == '/')
-        return WD_FAIL(err, WD_E_INVALID,
-                       "the name of a model has 1 to %d letters, digits and ._:+-, and '/' between them",
-                       WD_MODEL_NAME_MAX);
-    return WD_OK;
+    return n > 0 && n <= WD_MODEL_NAME_MAX && strspn(name, letters) == n && name[0] != '/' &&
+           name[n - 1] != '/';
 }
 
 static wd_status make_entry(const wd_served_opts *o, entry **out, wd_err *err)
@@ -126,7 +122,10 @@ wd_status wd_models_add(wd_models *m, const wd_served_opts *o, bool replace, wd_
 {
     entry *e, *old = NULL;
     wd_status st = WD_OK;
-    WD_TRY(check_name(o->name, err));
+    if (!wd_models_name_ok(o->name))
+        return WD_FAIL(err, WD_E_INVALID,
+                       "the name of a model has 1 to %d letters, digits and ._:+-, and '/' between them",
+                       WD_MODEL_NAME_MAX);
     WD_TRY(make_entry(o, &e, err));
     pthread_mutex_lock(&m->mu);
     entry **at = find(m, wd_span_str(o->name));

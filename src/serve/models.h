@@ -33,6 +33,9 @@ typedef struct wd_models wd_models;
 WD_MUST_CHECK wd_status wd_models_create(wd_models **out, wd_err *err);
 void wd_models_destroy(wd_models *m); /* accepts NULL; nothing is held any more */
 
+/* 1 to WD_MODEL_NAME_MAX letters, digits and ._:+-, and '/' between them: as a path, a log line and the audit can hold it. */
+bool wd_models_name_ok(const char *name);
+
 /* One more, last in the list. replace: in the place of one of the same name, which goes as with wd_models_remove. On failure
  * the caller keeps what was given.
  *   WD_E_INVALID   the name is none

@@ -155,7 +155,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
         wd_metrics_observe(r->model->metrics, WD_HISTOGRAM_QUEUED, waited);
     }
     WD_TRY(r->route->prepare(r, f));
-    const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->model ? r->model->name : NULL,
+    const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->model ? r->model->name : r->about,
                                        wd_buf_view(&r->body), f);
     wd_buf_wipe(&r->body);
     wd_buf_free(&r->body);

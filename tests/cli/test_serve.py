@@ -162,7 +162,8 @@ class Loading(unittest.TestCase):
             chest = s.reply("chest")
             self.assertNotEqual(chest, one)
             for body, http, code in [({"model": "other"}, 409, "model_exists"), ({"model": "../one"}, 400, "invalid_value"),
-                                     ({"model": ".."}, 400, "invalid_value"), ({"model": "none"}, 404, "not_found"),
+                                     ({"model": ".."}, 400, "invalid_value"), ({"model": ""}, 400, "invalid_value"),
+                                     ({"model": "a b"}, 400, "invalid_value"), ({"model": "none"}, 404, "not_found"),
                                      ({"model": "spine"}, 400, "invalid_value"), ({"model": "spine", "base": "two"}, 404, "model_not_found"),
                                      ({"model": "spine", "base": "chest"}, 400, "invalid_value"), ({}, 400, "missing"),
                                      ({"model": "same", "base": "one"}, 400, "invalid_value"), ({"model": 1}, 400, "invalid_type"),
@@ -265,14 +266,15 @@ class Trust(unittest.TestCase):
             s.get("/v1/models/unload", {"model": "demo-text"}, key=admin)
         self.ward("audit", "verify")
         lines = [json.loads(x).get("record", {}) for x in self.ward("audit", "export").splitlines()]
-        self.assertEqual([(x["event"], x.get("outcome")) for x in lines if x.get("action") == "model.load"][-2:],
-                         [("begin", None), ("end", "done")])
+        self.assertEqual([(x["event"], x.get("outcome"), x.get("model")) for x in lines if x.get("action") == "model.load"][-2:],
+                         [("begin", None, "demo-text"), ("end", "done", "demo-text")])
         self.assertEqual(sum(x.get("action") == "model.unload" and x["event"] == "refused" for x in lines), 2)
 
     def test_a_flood_leaves_another_tenant_its_time_to_the_first_token(self):
         """16 clients of one tenant with long prompts, all the time; the other's question waits for the step that is under way and
-        shares the steps of its own prompt with nobody: twice the time alone, and a margin for a busy machine. First come,
-        first served would be some ten times."""
+        shares the steps of its own prompt with nobody. How that compares with its time alone is printed: on a busy machine that is
+        no ratio to rely on. Held to is what holds on any: it waits a third at most of what the flood's own requests wait in the
+        same seconds. First come, first served, it would wait as long as they."""
         self.ward("tenant", "add", "north")
         keys = {t: self.ward("key", "add", t, "--role", "service", "--tenant", t, "--expires", "1d") for t in ("main", "north")}
         words = [f"{a} {b}" for a in "left right upper lower small large".split() for b in "lobe effusion nodule line".split()]
@@ -299,7 +301,7 @@ class Trust(unittest.TestCase):
                 for k in range(10**6):
                     if stop.is_set():
                         return
-                    asked.append(ask("main", 1000 * (i + 1) + k, 250, 8)[1])
+                    asked.append(ask("main", 1000 * (i + 1) + k, 250, 1))
 
             threads = [threading.Thread(target=flood, args=(i,)) for i in range(16)]
             for t in threads:
@@ -313,10 +315,11 @@ class Trust(unittest.TestCase):
                 stop.set()
                 for t in threads:
                     t.join()
+            theirs = statistics.median(s for s, _ in asked[6:])
             print(f"time to first token: {alone * 1000:.0f} ms alone, {loaded * 1000:.0f} ms beside {len(asked)} requests of "
-                  f"{statistics.mean(asked):.0f} tokens", file=sys.stderr)
-            self.assertGreater(waiting, 8)  # the flood was there
-            self.assertLess(loaded, 3 * alone + 0.05)
+                  f"{statistics.mean(n for _, n in asked):.0f} tokens, which take {1000 * theirs:.0f} ms", file=sys.stderr)
+            self.assertGreater(waiting, 5)  # the flood was there
+            self.assertLess(loaded, theirs / 3)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,12 @@ static wd_status begin(wd_req *r, const wd_field *fields, size_t n, wd_fault *f)
     c->name = wd_arena_strndup(r->arena, (const char *)c->model.p, c->model.n);
     if (!c->name)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
-    if (!c->model.n || memchr(c->name, 0, c->model.n))
-        return wd_fault_set(f, 400, "invalid_value", "model", "model is empty, or no name");
+    if (memchr(c->name, 0, c->model.n) || !wd_models_name_ok(c->name))
+        return wd_fault_set(
+            f, 400, "invalid_value", "model",
+            "model is no name: expected 1 to %d letters, digits and ._:+-, and '/' between them",
+            WD_MODEL_NAME_MAX);
+    r->about = c->name;
     r->n_item = 1;
     return WD_OK;
 }
