@@ -157,6 +157,7 @@ typedef struct wd_engine_stats {
     uint32_t max_seqs;                    /* calls computed together at most; 0: not known */
     uint64_t n_prompt, n_cached, n_reply; /* tokens; n_cached: of n_prompt, not computed again */
     uint64_t n_image, n_image_cached;     /* images and frames; those whose features were there */
+    uint64_t n_step_between;              /* of n_step, taken between two layers of the vision tower */
     uint64_t n_step, n_step_row,
         n_preempted; /* steps, tokens computed in them; calls that gave up their room */
 } wd_engine_stats;

@@ -703,6 +703,52 @@ static void caches_keep_to_their_bytes(void **state)
     rig_close(&r);
 }
 
+/* A reply goes on while an image of another call is in the tower, to the same tokens; and so does the image's. */
+static void replies_go_on_between_the_layers_of_the_tower(void **state)
+{
+    (void)state;
+    static call talk[3], look[6], alone[WD_COUNT(talk) + WD_COUNT(look)];
+    rig r, one;
+    wd_image im[WD_COUNT(look)];
+    rig_open_opts(&r, "vl-dense", 64, (wd_local_opts){ .lookup = WD_LOOKUP_OFF, .image_bytes = 1 });
+    rig_open_opts(&one, "vl-dense", 0,
+                  (wd_local_opts){ .lookup = WD_LOOKUP_OFF, .prefix_bytes = 1, .image_bytes = 1 });
+    for (size_t i = 0; i < WD_COUNT(alone); i++) {
+        const bool looks = i >= WD_COUNT(talk);
+        const wd_image *image = looks ? &im[i - WD_COUNT(talk)] : NULL;
+        if (looks)
+            noise(&im[i - WD_COUNT(talk)], 160, 128, 50 + i);
+        call *c = looks ? &look[i - WD_COUNT(talk)] : &talk[i];
+        call_init(c, &r, i, image);
+        call_init(&alone[i], &one, i, image);
+        c->q.rq.max_tokens = alone[i].q.rq.max_tokens = looks ? 6 : 150;
+        c->q.rq.prompt_logprobs = alone[i].q.rq.prompt_logprobs = false;
+        call_run(&alone[i]);
+    }
+    for (size_t i = 0; i < WD_COUNT(talk); i++)
+        call_start(&talk[i]);
+    while (stats_of(&r).n_reply < 6)
+        usleep(100);
+    for (size_t i = 0; i < WD_COUNT(look); i++)
+        call_start(&look[i]);
+    for (size_t i = 0; i < WD_COUNT(alone); i++) {
+        call *c = i < WD_COUNT(talk) ? &talk[i] : &look[i - WD_COUNT(talk)];
+        assert_int_equal(pthread_join(c->thread, NULL), 0);
+        assert_same_replies(&alone[i], c);
+        call_end(c);
+        call_end(&alone[i]);
+    }
+    const wd_engine_stats s = stats_of(&r);
+    print_message("%llu of %llu steps between layers of the tower\n", (unsigned long long)s.n_step_between,
+                  (unsigned long long)s.n_step);
+    assert_true(s.n_step_between > 0);
+    assert_idle(&r);
+    for (size_t i = 0; i < WD_COUNT(im); i++)
+        wd_image_free(&im[i]);
+    rig_close(&r);
+    rig_close(&one);
+}
+
 /* ---- fairness ---- */
 
 static void note_step(void *self, uint32_t id, const wd_token_logprob *lp)
@@ -1065,6 +1111,7 @@ int main(void)
         cmocka_unit_test(tenants_share_nothing),
         cmocka_unit_test(a_picture_behind_other_words_is_not_looked_at_again),
         cmocka_unit_test(caches_keep_to_their_bytes),
+        cmocka_unit_test(replies_go_on_between_the_layers_of_the_tower),
         cmocka_unit_test(a_flood_of_one_tenant_leaves_another_its_time_to_the_first_token),
         cmocka_unit_test(tenants_that_both_want_all_get_like_amounts),
         cmocka_unit_test(a_tenants_weight_is_its_share),

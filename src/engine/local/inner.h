@@ -151,11 +151,15 @@ struct wd_local {
     uint32_t max_seqs, max_out;
 
     pthread_mutex_t mu;
-    pthread_cond_t turned; /* a turn is over */
+    pthread_cond_t turned; /* a turn is over, or rests; nobody is due any more */
     /* under mu */
-    bool leading;      /* somebody takes a turn */
-    uint32_t n_due;    /* callers that a turn waits for */
-    wd_local_job *job; /* all, oldest first */
+    bool leading; /* somebody takes a turn */
+    bool
+        resting; /* the turn is the tower's, between two layers: others that leave need not wait for its end */
+    const wd_local_job *looked_at; /* whose images are in the tower */
+    wd_local_job *heir; /* whose caller leads next, if it waits: its images are next; NULL: anybody */
+    uint32_t n_due;     /* callers that a turn waits for */
+    wd_local_job *job;  /* all, oldest first */
     uint32_t n_job, n_running;
     uint64_t n_arrival, n_turn;
     wd_engine_stats stats;
@@ -205,8 +209,11 @@ void wd_local__preempt(wd_local *e, wd_local_job *j);
 void wd_local__wake(wd_local_job *j);
 bool wd_local__runnable(const wd_local_job *j);                      /* something to compute */
 bool wd_local__before(const wd_local_job *a, const wd_local_job *b); /* a's work goes before b's */
-/* One step over what can run (step.c). false: nothing can. */
-bool wd_local__step(wd_local *e);
+/* One step over what can run, or over replies alone (step.c). false: nothing can. */
+bool wd_local__step(wd_local *e, bool replies_only);
+/* With mu held, in a turn of the tower between two of its layers: a step for those whose replies wait for it. false: there are
+ * none, or their callers have not come back. */
+bool wd_local__step_between(wd_local *e);
 
 /* Features of one job's images (see.c). */
 bool wd_local__has_to_see(wd_local *e, wd_local_job *j);

@@ -187,11 +187,19 @@ static void stats(void *self, wd_engine_stats *out)
 wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err)
 {
     *out = NULL;
+    pthread_condattr_t attr;
     wd_local *e = WD_ALLOC(wd_local);
     if (!e)
         return WD_FAIL(err, WD_E_NOMEM, "engine: no memory");
     pthread_mutex_init(&e->mu, NULL);
-    pthread_cond_init(&e->turned, NULL);
+    if (pthread_condattr_init(&attr) != 0) {
+        pthread_mutex_destroy(&e->mu);
+        wd_free(e);
+        return WD_FAIL(err, WD_E_NOMEM, "engine: no memory");
+    }
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->turned, &attr);
+    pthread_condattr_destroy(&attr);
     e->engine.self = e;
     e->engine.generate = wd_local__generate;
     e->engine.embed = wd_local__embed;

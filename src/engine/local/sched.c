@@ -9,7 +9,8 @@
  * for it (job.own), and the batch goes on without it.
  *
  * Invariants
- *   1. One turn at a time: `leading`. It owns the model, the KV pool and both caches; who leaves does so between turns.
+ *   1. One turn at a time: `leading`. It owns the model, the KV pool and both caches; who leaves does so between turns, or
+ *      while the tower rests between two of its layers, where it uses none of these.
  *   2. A turn begins when n_due is 0. Due callers run no code but ours, so that it becomes 0.
  *   3. A job has a kv if and only if it is RUNNING. n_done <= wd_kv_len(kv); tokens behind are wrong guesses.
  *   4. Somebody who waits is awake, or is woken by the last who is due, or by the end of the turn; and looks around every
@@ -33,6 +34,7 @@
 #include "engine/local/inner.h"
 
 #define WAIT_MS 50
+#define REST_NS 2000000  /* that the tower waits for callers who are due */
 #define CREDIT 4096      /* tokens that a tenant may be behind when it comes back */
 #define WORTH_WAITING 16 /* tokens that another job is computing right now */
 
@@ -106,8 +108,14 @@ void wd_local__wake(wd_local_job *j)
 /* Somebody who waits leads on, if nobody does. */
 static void pass_on(wd_local *e)
 {
+    if (e->resting && !e->n_due)
+        pthread_cond_broadcast(&e->turned);
     if (e->leading || e->n_due)
         return;
+    if (e->heir && e->heir->waiting) {
+        wd_local__wake(e->heir);
+        return;
+    }
     for (wd_local_job *j = e->job; j; j = j->next)
         if (j->waiting && !j->ready && j->state != WD_LOCAL_ENDED) {
             wd_local__wake(j);
@@ -341,10 +349,14 @@ bool wd_local__turn(wd_local *e, const wd_local_job *self)
     /* Images take long: steps come between them. */
     const bool saw = e->saw;
     e->saw = false;
-    if ((!look || saw) && wd_local__step(e))
+    if ((!look || saw) && wd_local__step(e, false))
         return true;
     if (!look)
         return false;
+    if (look != self && look->waiting) { /* who has nothing else to do runs the tower */
+        e->heir = look;
+        return false;
+    }
     e->saw = true;
     wd_local__see(e, look, self);
     return true;
@@ -371,14 +383,26 @@ static void report(wd_local *e, wd_local_job *j)
     pthread_mutex_lock(&e->mu);
 }
 
-static void sleep_a_while(wd_local *e, wd_local_job *j)
+/* Until *cond is signalled, or for some time. */
+static void wait_for(wd_local *e, pthread_cond_t *cond, long ns)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += WAIT_MS * 1000000;
+    t.tv_nsec += ns;
     t.tv_sec += t.tv_nsec / 1000000000;
     t.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&j->wake, &e->mu, &t);
+    pthread_cond_timedwait(cond, &e->mu, &t);
+}
+
+bool wd_local__step_between(wd_local *e)
+{
+    const uint64_t until = wd_clock_ns() + REST_NS;
+    e->resting = true;
+    pthread_cond_broadcast(&e->turned);
+    while (e->n_due && wd_clock_ns() < until)
+        wait_for(e, &e->turned, REST_NS);
+    e->resting = false;
+    return e->n_due == 0 && wd_local__step(e, true);
 }
 
 wd_status wd_local__wait(wd_local *e, wd_local_job *j, wd_err *err)
@@ -387,15 +411,18 @@ wd_status wd_local__wait(wd_local *e, wd_local_job *j, wd_err *err)
     j->waiting = true;
     while (!j->ready && j->state != WD_LOCAL_ENDED) {
         bool worked = false;
-        if (!e->leading && e->n_due == 0) {
+        if (!e->leading && e->n_due == 0 && (!e->heir || e->heir == j || !e->heir->waiting)) {
             e->leading = true;
+            e->heir = NULL;
             worked = wd_local__turn(e, j);
             e->leading = false;
             pthread_cond_broadcast(&e->turned);
+            if (e->heir)
+                pass_on(e);
         }
         report(e, j);
         if (!worked && !j->ready && j->state != WD_LOCAL_ENDED)
-            sleep_a_while(e, j);
+            wait_for(e, &j->wake, WAIT_MS * 1000000);
     }
     j->waiting = false;
     pass_on(e);
@@ -480,8 +507,8 @@ void wd_local__leave(wd_local *e, wd_local_job *j, size_t n_right)
     if (j->want != WD_LOCAL_HIDDEN)
         e->stats.n_reply += j->ready + n_right;
     not_due(e, j);
-    e->n_due++; /* no turn begins before this is done */
-    while (e->leading)
+    e->n_due++; /* no turn, and no step between layers, begins before this is done */
+    while (e->leading && !(e->resting && e->looked_at != j))
         pthread_cond_wait(&e->turned, &e->mu); /* the turn owns the pool, and may be computing for this job */
     e->n_due--;
     if (j->state != WD_LOCAL_ENDED) {
@@ -492,6 +519,8 @@ void wd_local__leave(wd_local *e, wd_local_job *j, size_t n_right)
     *(j->prev ? &j->prev->next : &e->job) = j->next;
     if (j->next)
         j->next->prev = j->prev;
+    if (e->heir == j)
+        e->heir = NULL;
     e->n_job--;
     j->tenant->n_job--;
     wd_local__drop_tenant(e, j->tenant);

@@ -105,13 +105,32 @@ typedef struct sight {
     const uint32_t *place; /* [n] indices */
     size_t n, n_token, done, total;
     const wd_watch *watch;
+    bool tells;    /* watch->progress is for this thread to call */
+    bool may_step; /* no reply waits for this thread */
+    wd_local *e;
+    double stepped_at, step_s; /* end and length of the latest step between layers */
 } sight;
 
-static void tower_progress(void *self, double done)
+/* After each layer. Replies get a step in between, but not more than half of the time: neither they nor the image wait long. */
+static void between_layers(void *self, double done)
 {
-    const sight *s = self;
-    s->watch->progress(s->watch->self, WD_STAGE_VISION, s->done + (uint64_t)((double)s->n_token * done),
-                       s->total);
+    sight *s = self;
+    wd_local *e = s->e;
+    const double now = wd_clock_s();
+    if (s->tells)
+        s->watch->progress(s->watch->self, WD_STAGE_VISION, s->done + (uint64_t)((double)s->n_token * done),
+                           s->total);
+    wd_share_end_turn(e->o.share); /* others may have theirs, and the step takes its own */
+    if (s->may_step && now - s->stepped_at >= s->step_s) {
+        pthread_mutex_lock(&e->mu);
+        if (e->n_job > 1 && wd_local__step_between(e)) {
+            e->stats.n_step_between++;
+            s->stepped_at = wd_clock_s();
+            s->step_s = s->stepped_at - now;
+        }
+        pthread_mutex_unlock(&e->mu);
+    }
+    wd_share_begin_turn(e->o.share);
 }
 
 /* Rows first .. first + n - 1 of all places' patches, which follow each other. */
@@ -176,7 +195,14 @@ void wd_local__see(wd_local *e, wd_local_job *j, const wd_local_job *self)
 {
     const wd_prompt *p = &j->prompt->text;
     const bool alone = e->n_job == 1;
-    sight s = { .p = j->prompt, .watch = j->watch, .done = j->n_saw };
+    bool gone = false;
+    sight s = { .p = j->prompt,
+                .watch = j->watch,
+                .tells = j == self && j->watch->progress,
+                .may_step = j == self,
+                .done = j->n_saw,
+                .e = e,
+                .stepped_at = wd_clock_s() };
     wd_features all = { 0 };
     wd_err err = { 0 };
     const double start = wd_clock_s();
@@ -205,14 +231,17 @@ void wd_local__see(wd_local *e, wd_local_job *j, const wd_local_job *self)
                         .grid = (const uint32_t(*)[3])grid,
                         .n_grid = s.n,
                         .cancel = j->watch->cancel,
-                        .progress = j == self && j->watch->progress ? tower_progress : NULL,
+                        .progress = between_layers,
                         .progress_self = &s };
+    e->looked_at = j;
     pthread_mutex_unlock(&e->mu);
     wd_share_begin_turn(e->o.share);
     st = wd_model_see(e->o.model, &in, &all, &err);
     wd_share_end_turn(e->o.share);
     pthread_mutex_lock(&e->mu);
-    for (size_t i = 0, at = 0; !st && i < s.n; at += p->place[place[i++]].n)
+    e->looked_at = NULL;
+    gone = j->state == WD_LOCAL_ENDED; /* a step between had no memory for it */
+    for (size_t i = 0, at = 0; !st && !gone && i < s.n; at += p->place[place[i++]].n)
         st = keep(e, j, place[i], &all, at, p->place[place[i]].n, &err);
     j->n_saw += s.n_token;
     shrink(e, e->image_max);
@@ -221,6 +250,6 @@ out:
     wd_features_free(&all);
     wd_free(place);
     wd_free(grid);
-    if (st)
+    if (st && !gone)
         wd_local__end(e, j, st, &err);
 }

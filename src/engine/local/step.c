@@ -234,7 +234,7 @@ static bool wants_logits(const wd_local *e)
     return false;
 }
 
-bool wd_local__step(wd_local *e)
+bool wd_local__step(wd_local *e, bool replies_only)
 {
     const size_t most = wd_model_max_rows(e->o.model);
     wd_err err = { 0 };
@@ -242,7 +242,8 @@ bool wd_local__step(wd_local *e)
     need_features(e);
     add_replies(e, most);
     const size_t n_reply = e->n_part;
-    add_prompts(e, most);
+    if (!replies_only)
+        add_prompts(e, most);
     if (e->n_part == 0)
         return false;
     const bool mixed = e->n_part > n_reply;
