@@ -5,6 +5,7 @@
  * everything up to our end (a socket that is closed with bytes still unread is reset). So a batch is a connection, and only
  * when it has ended like that the cursor moves, durably, in the database. Anything else (a refused or broken connection, a
  * reset, an alert, a receiver that stops reading) leaves the cursor where it is, and the batch is sent again.
+ * What cannot be known: that a receiver which ends its sending half early goes on reading, and what it does with what it read.
  *
  * Checkpoints travel with the records (guard/syslog.h): the receiver's copy of them is an anchors file that nobody here can
  * change. Reading the audit holds up no request; a receiver that is away costs nothing but its lag.

@@ -114,7 +114,11 @@ static void serve_tls(receiver *r, gnutls_session_t tls, int fd, receiver_way wa
     ssize_t n = 1;
     const bool cut = way == RECEIVER_DIES || way == RECEIVER_RESETS || way == RECEIVER_SHUTS;
 
-    if (way == RECEIVER_STALLS)
+    if (way == RECEIVER_HALF) {
+        gnutls_bye(tls, GNUTLS_SHUT_WR);
+        shutdown(fd, SHUT_WR);
+    }
+    if (way == RECEIVER_STALLS || way == RECEIVER_HALF)
         wait_released(r);
     while (!(cut && said.n >= after)) {
         n = gnutls_record_recv(tls, part, cut ? WD_MIN(sizeof part, after - said.n) : sizeof part);
@@ -197,6 +201,8 @@ void receiver_again(receiver *r)
     r->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(r->listen_fd >= 0);
     setsockopt(r->listen_fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    if (r->small)
+        setsockopt(r->listen_fd, SOL_SOCKET, SO_RCVBUF, &(int){ 4096 }, sizeof(int));
     assert_int_equal(bind(r->listen_fd, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(listen(r->listen_fd, 8), 0);
     assert_int_equal(getsockname(r->listen_fd, (struct sockaddr *)&at, &n), 0);

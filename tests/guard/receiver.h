@@ -15,6 +15,7 @@ typedef enum receiver_way {
     RECEIVER_SHUTS,    /* the same, having said its end first, as a server does that is stopped */
     RECEIVER_HANGS_UP, /* closes instead of the handshake */
     RECEIVER_STALLS,   /* shakes hands and reads nothing until released */
+    RECEIVER_HALF,     /* says its end at once and reads nothing until released */
     RECEIVER_WANTS     /* good, but wants a certificate that its own authority has signed */
 } receiver_way;
 
@@ -30,6 +31,7 @@ typedef struct receiver {
     const char *dir;          /* a directory for them */
     char fingerprint[128];
     char port[8];
+    bool small; /* its system takes little that it has not read */
     /* under mu */
     pthread_mutex_t mu;
     pthread_cond_t changed;

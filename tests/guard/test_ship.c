@@ -257,7 +257,7 @@ static void what_cannot_be_is_a_sentence(void **state)
     rig x;
     wd_ship_report r;
     uint8_t b[WD_FINGERPRINT_BYTES];
-    char text[128];
+    char text[256];
     rig_make(&x, 0);
     const wd_ship_opts good = x.o;
     static const char *const hosts[] = { "", "a b", "a/b", "a\"b", "a\nb" }, *const ports[] = { "", "x",
@@ -407,6 +407,28 @@ static void a_receiver_that_reads_nothing_holds_up_no_request(void **state)
     rig_end(&x);
 }
 
+/* The end of its side has come, and ours is not acknowledged: it may still turn out not to have been read. */
+static void an_end_counts_only_after_ours_has_arrived(void **state)
+{
+    (void)state;
+    rig x;
+    wd_ship_report r;
+    rig_make(&x, 20);
+    receiver_stop(&x.r);
+    x.r.small = true;
+    receiver_again(&x.r);
+    receiver_set(&x.r, RECEIVER_HALF, 0);
+    x.o.timeout_ms = 500;
+    assert_fails(ship(&x, &r, &err), WD_E_DEADLINE, "took more than 500 ms");
+    assert_int_equal(r.seq, 0);
+    receiver_set(&x.r, RECEIVER_GOOD, 0);
+    receiver_release(&x.r);
+    x.o.timeout_ms = 20000;
+    assert_ok(ship(&x, &r, &err));
+    assert_int_equal(receiver_has(&x.r), last_record(&x));
+    rig_end(&x);
+}
+
 static void move_the_cursor(void *ctx)
 {
     const rig *x = ctx;
@@ -475,6 +497,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_is_a_sentence),
         cmocka_unit_test(following_outlives_a_receiver_that_is_away),
         cmocka_unit_test(a_receiver_that_reads_nothing_holds_up_no_request),
+        cmocka_unit_test(an_end_counts_only_after_ours_has_arrived),
         cmocka_unit_test(two_programs_that_ship_to_one_receiver_notice),
         cmocka_unit_test(every_failure_leaves_the_cursor_behind_the_receiver),
     };
