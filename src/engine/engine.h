@@ -79,6 +79,11 @@ typedef struct wd_generate {
     /* What the reply's content must satisfy, NULL: anything. Reasoning before it is free; a reply cut off by max_tokens is
      * the beginning of one that satisfies it. Tool calls do not come then, and not with ignore_stop_ids. */
     const wd_constraint *constraint;
+    /* What a call of a tool must be, {"name": ..., "arguments": ...}; NULL: anything. It holds for what stands between
+     * "<tool_call>" and its end; what stands around calls is free, or with must_call there is nothing but calls, one at
+     * least. one_call: the reply ends with the first. Only where the engine holds_calls, and not beside a constraint. */
+    const wd_constraint *call;
+    bool must_call, one_call;
     wd_sample_opts sample; /* bf16 is the engine's to say */
     uint32_t max_tokens;   /* of the reply, 0: what is left of the context */
     const wd_span *stop;   /* [n_stop] stop strings */
@@ -142,6 +147,7 @@ typedef struct wd_engine_info {
     const char *name;         /* "qwen3_vl on cpu/avx512bf16" */
     const char *chat_kind;    /* text/chat.h; NULL: not known */
     bool sees;                /* takes images and videos */
+    bool holds_calls;         /* of wd_generate: call, must_call, one_call */
     uint32_t n_embd, context; /* 0: not known */
     /* What the model's publisher recommends (generation_config.json). Where the engine alone knows it, temperature, top_p
      * and repetition_penalty are NAN and top_k is WD_TOP_K_UNKNOWN, and stand for it in a request. */

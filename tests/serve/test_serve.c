@@ -308,6 +308,54 @@ static void a_call_that_is_demanded_comes_as_one(void **state)
     rig_stop(&r);
 }
 
+/* An engine that holds calls is given the schemas of the tools. */
+static void calls_are_held_to_the_tools(void **state)
+{
+    (void)state;
+#define ODD_TOOL(strict)                                                                  \
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"odd\",\"strict\":" strict \
+    ",\"parameters\":{\"type\":\"object\",\"properties\":{\"n\":{\"multipleOf\":2}}}}}]"
+    static const struct {
+        const char *asked;
+        int status;
+        bool held, must, one;
+    } cases[] = {
+        { TWO_TOOLS, 200, true, false, false },
+        { TWO_TOOLS ",\"tool_choice\":\"auto\",\"parallel_tool_calls\":false", 200, true, false, true },
+        { TWO_TOOLS ",\"tool_choice\":\"none\"", 200, false, false, false },
+        { TWO_TOOLS ",\"tool_choice\":\"required\"", 200, true, true, false },
+        { TWO_TOOLS ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"labs\"}}", 200, true,
+          true, true },
+        { "\"tools\":[]", 200, false, false, false },
+        { ODD_TOOL("false"), 200, true, false, false },
+        { ODD_TOOL("true"), 400, false, false, false },
+        { ODD_TOOL("false") ",\"tool_choice\":\"required\"", 400, false, false, false },
+    };
+    static rig r;
+    rig_init(&r,
+             (const char *const[]){
+                 "<tool_call>\n{\"name\": \"labs\", \"arguments\": {\"a\": \"x\"}}\n</tool_call>" },
+             1);
+    r.engine.engine.info.holds_calls = true;
+    rig_start(&r);
+    for (size_t i = 0; i < WD_COUNT(cases); i++) {
+        wd_buf body = { 0 };
+        wd_buf_printf(&body, "{" USER ",%s}", cases[i].asked);
+        r.engine.call_held = r.engine.must_call = r.engine.one_call = false;
+        answer a = get(&r, CHAT, (char *)body.p);
+        assert_int_equal(a.status, cases[i].status);
+        if (a.status == 400)
+            assert_non_null(strstr((char *)a.body.p, "multipleOf"));
+        assert_int_equal(r.engine.call_held, cases[i].held);
+        assert_int_equal(r.engine.must_call, cases[i].must);
+        assert_int_equal(r.engine.one_call, cases[i].one);
+        assert_false(a.status == 200 && r.engine.held);
+        answer_free(&a);
+        wd_buf_free(&body);
+    }
+    rig_stop(&r);
+}
+
 /* --- refusals ---------------------------------------------------------------------------------------------- */
 
 static void what_is_wrong_is_named(void **state)
@@ -711,6 +759,7 @@ int main(void)
         cmocka_unit_test(a_stream_joins_to_the_same_reply),
         cmocka_unit_test(several_choices_are_all_there),
         cmocka_unit_test(replies_are_held_to_what_was_asked_for),
+        cmocka_unit_test(calls_are_held_to_the_tools),
         cmocka_unit_test(a_call_that_is_demanded_comes_as_one),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(paths_methods_hosts_and_origins_are_checked),

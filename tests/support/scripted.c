@@ -70,6 +70,9 @@ static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_gen
     const char *text = s->reply[s->n_asked < s->n_reply ? s->n_asked : s->n_reply - 1];
     s->n_asked++;
     s->held = rq->constraint != NULL;
+    s->call_held = rq->call != NULL;
+    s->must_call = rq->must_call;
+    s->one_call = rq->one_call;
     s->satisfied = s->held && wd_constraint_accepts(rq->constraint, wd_span_str(text));
     pthread_mutex_unlock(&mu);
     wd_generated g = { .finish = WD_FINISH_STOP, .n_prompt = 10, .n_cached = 4 };

@@ -19,7 +19,8 @@ typedef struct scripted {
     /* of the last generate call */
     char prompt[65536]; /* the user's text parts, images as [image] */
     uint32_t n_image;
-    bool held, satisfied; /* there was a constraint; the reply satisfies it */
+    bool held, satisfied;                /* there was a constraint; the reply satisfies it */
+    bool call_held, must_call, one_call; /* as asked for */
 } scripted;
 
 void scripted_init(scripted *s, const char *const *reply, size_t n_reply);

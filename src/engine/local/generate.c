@@ -116,11 +116,14 @@ static wd_status lexicon_of(wd_local *e, wd_lexicon **out, wd_err *err)
 static wd_status open_constraint(generation *g, wd_err *err)
 {
     const wd_generate *rq = g->rq;
-    if (!rq->constraint)
+    if (!rq->constraint && !rq->call)
         return WD_OK;
-    if (rq->ignore_stop_ids)
+    if (rq->ignore_stop_ids && (rq->constraint || rq->must_call))
         return WD_FAIL(err, WD_E_USAGE, "a constrained reply ends: end tokens cannot be ignored");
     wd_constrain_opts o = { .constraint = rq->constraint,
+                            .call = rq->constraint ? NULL : rq->call,
+                            .must_call = rq->must_call,
+                            .one_call = rq->one_call,
                             .tokenizer = g->e->o.tokenizer,
                             .end = g->e->stop,
                             .n_end = g->e->n_stop,

@@ -160,6 +160,7 @@ static wd_status fill(wd_local *e, const wd_local_opts *o, wd_err *err)
         return WD_FAIL(err, WD_E_NOMEM, "engine: no memory");
     find_stop_ids(e);
     e->engine.info.chat_kind = wd_chat_kind_name(o->chat_kind);
+    e->engine.info.holds_calls = wd_constrained_can_call(o->tokenizer);
     e->engine.info.sees = e->cfg->has_vision && wd_chat_kind_sees(o->chat_kind);
     e->engine.info.n_embd = e->cfg->text.n_embd;
     e->engine.info.context = (uint32_t)WD_MIN((size_t)e->context, e->capacity);

@@ -50,7 +50,7 @@ struct chat {
     wd_generate generate; /* what all choices share */
     wd_messages messages;
     bool stream, usage;
-    bool must_call; /* the reply is held to be a call */
+    bool must_call; /* the reply is held to be a call, as content */
     wd_constraint *constraint;
     char id[48];
     long long created;
@@ -103,7 +103,8 @@ static wd_status read_tool_choice(chat *c, wd_fault *f)
 {
     const json_t *v = c->rq.tool_choice;
     const char *how = json_string_value(v), *name = NULL;
-    if (!v || (how && (!strcmp(how, "none") || !strcmp(how, "auto"))))
+    const bool open = !v || (how && !strcmp(how, "auto"));
+    if (how && !strcmp(how, "none"))
         return WD_OK;
     if (json_is_object(v)) {
         const char *type = json_string_value(json_object_get(v, "type"));
@@ -111,13 +112,14 @@ static wd_status read_tool_choice(chat *c, wd_fault *f)
         if (!type || strcmp(type, "function") != 0)
             name = NULL;
     }
-    if (!name && !(how && !strcmp(how, "required")))
+    if (!open && !name && !(how && !strcmp(how, "required")))
         return wd_fault_set(f, 400, "invalid_value", "tool_choice",
                             "tool_choice: expected none, auto, required, or a function by its name");
     if (!json_array_size(c->rq.tools))
-        return wd_fault_set(f, 400, "invalid_value", "tool_choice", "tool_choice: there are no tools");
-    c->must_call = true;
-    return wd_format_calls(c->r, c->rq.tools, name, &c->constraint, f);
+        return open ? WD_OK
+                    : wd_fault_set(f, 400, "invalid_value", "tool_choice", "tool_choice: there are no tools");
+    const wd_call_choice asked = { .name = name, .must = !open, .one = !c->rq.parallel_tool_calls };
+    return wd_format_calls(c->r, c->rq.tools, &asked, &c->generate, &c->must_call, &c->constraint, f);
 }
 
 static wd_status read_tools(chat *c, wd_fault *f)
@@ -149,6 +151,7 @@ static wd_status read_format(chat *c, wd_fault *f)
                                   : "response_format and structured_outputs: one of them");
     }
     c->constraint = held;
+    c->generate.constraint = held;
     return WD_OK;
 }
 
@@ -187,7 +190,6 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     WD_TRY(read_logprobs(c, f));
     WD_TRY(read_tools(c, f));
     WD_TRY(read_format(c, f));
-    c->generate.constraint = c->constraint;
     WD_TRY(wd_serve__template_kwargs(c->rq.kwargs, &c->generate.chat, f));
     WD_TRY(wd_serve__messages(r, c->rq.messages, &c->messages, f));
     c->generate.chat.message = c->messages.message;

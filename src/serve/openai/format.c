@@ -144,42 +144,94 @@ static bool move_refs(json_t *v, const char *to, unsigned depth)
     return true;
 }
 
-/* {"name": "f", "arguments": ...} for one function, standing at /anyOf/i. */
-static json_t *call_schema(const json_t *function, size_t i)
+/* {"name": "f", "arguments": {...}} for one function, standing at /anyOf/i. any: whatever object the arguments are. */
+static json_t *call_schema(const json_t *function, size_t i, bool any)
 {
     char at[64];
     const json_t *given = json_object_get(function, "parameters");
-    json_t *args = json_is_object(given) && json_object_size(given) ? json_deep_copy(given)
-                                                                    : json_pack("{s:s}", "type", "object");
-    snprintf(at, sizeof at, "/anyOf/%zu/properties/arguments", i);
-    if (args && !move_refs(args, at, 0)) {
+    const char *type = json_string_value(json_object_get(given, "type"));
+    const bool open = any || !json_is_object(given), object = type && !strcmp(type, "object");
+    json_t *args = open ? json_pack("{s:s}", "type", "object") : json_deep_copy(given);
+    snprintf(at, sizeof at, "/anyOf/%zu/properties/arguments%s", i, object ? "" : "/allOf/1");
+    if (args && !open && !move_refs(args, at, 0)) {
         json_decref(args);
         return NULL;
     }
+    if (!open && !object)
+        args = json_pack("{s:[{s:s}, o]}", "allOf", "type", "object", args);
     return json_pack("{s:s, s:{s:{s:O}, s:o}, s:[s, s], s:b}", "type", "object", "properties", "name",
                      "const", json_object_get(function, "name"), "arguments", args, "required", "name",
                      "arguments", "additionalProperties", 0);
 }
 
-wd_status wd_format_calls(wd_req *r, const json_t *tools, const char *name, wd_constraint **out, wd_fault *f)
+static wd_status compile_calls(wd_req *r, json_t *any, wd_constraint **out, wd_fault *f)
+{
+    json_t *schema = any ? json_pack("{s:o}", "anyOf", any) : NULL;
+    const wd_status st = schema ? wd_format_schema(r, schema, "tools", out, f) : no_memory(f);
+    json_decref(schema);
+    return st;
+}
+
+/* Whether the function's parameters alone use what is not taken, and the client does not insist on them. */
+static wd_status must_leave_open(wd_req *r, const json_t *fn, bool *open, wd_fault *f)
+{
+    wd_constraint *alone = NULL;
+    json_t *any = json_array();
+    wd_fault why = { 0 };
+    wd_json_append(&any, call_schema(fn, 0, false));
+    const wd_status st = compile_calls(r, any, &alone, &why);
+    wd_constraint_unref(&alone);
+    *open = st == WD_E_UNSUPPORTED && !json_is_true(json_object_get(fn, "strict"));
+    if (st && !*open)
+        *f = why;
+    return *open ? WD_OK : st;
+}
+
+/* lenient: a function that is not strict and has parameters with keywords that are not taken may get any object. */
+static wd_status calls(wd_req *r, const json_t *tools, const char *name, bool lenient, wd_constraint **out,
+                       wd_fault *f)
 {
     json_t *any = json_array();
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *fn = json_object_get(json_array_get(tools, i), "function");
-        if (!name || !strcmp(json_string_value(json_object_get(fn, "name")), name))
-            wd_json_append(&any, call_schema(fn, json_array_size(any)));
+        bool open = false;
+        if (name && strcmp(json_string_value(json_object_get(fn, "name")), name) != 0)
+            continue;
+        const wd_status st = lenient ? must_leave_open(r, fn, &open, f) : WD_OK;
+        if (st) {
+            json_decref(any);
+            return st;
+        }
+        wd_json_append(&any, call_schema(fn, json_array_size(any), open));
     }
-    if (!any)
-        return no_memory(f);
-    if (!json_array_size(any)) {
+    if (any && !json_array_size(any)) {
         json_decref(any);
         return wd_fault_set(f, 400, "invalid_value", "tool_choice",
                             "tool_choice: tools has no such function");
     }
-    json_t *schema = json_pack("{s:o}", "anyOf", any);
-    const wd_status st = schema ? wd_format_schema(r, schema, "tools", out, f) : no_memory(f);
-    json_decref(schema);
-    return st;
+    return compile_calls(r, any, out, f);
+}
+
+wd_status wd_format_calls(wd_req *r, const json_t *tools, const wd_call_choice *how, wd_generate *rq,
+                          bool *as_content, wd_constraint **out, wd_fault *f)
+{
+    wd_fault whole = { 0 };
+    const bool native = r->model->engine->info.holds_calls;
+    *as_content = how->must && !native;
+    if (!how->must && !native)
+        return WD_OK;
+    wd_status st = calls(r, tools, how->name, false, out, how->must ? f : &whole);
+    if (st == WD_E_UNSUPPORTED && !how->must)
+        st = calls(r, tools, how->name, true, out, f);
+    else if (st && !how->must)
+        *f = whole;
+    if (st)
+        return st;
+    rq->constraint = native ? NULL : *out;
+    rq->call = native ? *out : NULL;
+    rq->must_call = native && how->must;
+    rq->one_call = how->one || how->name;
+    return WD_OK;
 }
 
 wd_status wd_format_take_call(wd_parsed *reply, wd_err *err)

@@ -112,18 +112,20 @@ static wd_status read_tool_choice(respond *c, wd_fault *f)
 {
     const json_t *v = c->rq.tool_choice;
     const char *how = json_string_value(v), *name = NULL;
-    if (!v || (how && (!strcmp(how, "none") || !strcmp(how, "auto"))))
+    const bool open = !v || (how && !strcmp(how, "auto"));
+    if (how && !strcmp(how, "none"))
         return WD_OK;
     const char *type = json_string_value(json_object_get(v, "type"));
     if (type && !strcmp(type, "function"))
         name = json_string_value(json_object_get(v, "name"));
-    if (!name && !(how && !strcmp(how, "required")))
+    if (!open && !name && !(how && !strcmp(how, "required")))
         return wd_fault_set(f, 400, "invalid_value", "tool_choice",
                             "tool_choice: expected none, auto, required, or a function by its name");
     if (!c->tools)
-        return wd_fault_set(f, 400, "invalid_value", "tool_choice", "tool_choice: there are no tools");
-    c->must_call = true;
-    return wd_format_calls(c->r, c->tools, name, &c->constraint, f);
+        return open ? WD_OK
+                    : wd_fault_set(f, 400, "invalid_value", "tool_choice", "tool_choice: there are no tools");
+    const wd_call_choice asked = { .name = name, .must = !open, .one = !c->rq.parallel_tool_calls };
+    return wd_format_calls(c->r, c->tools, &asked, &c->generate, &c->must_call, &c->constraint, f);
 }
 
 static wd_status read_tools_and_format(respond *c, wd_fault *f)
@@ -141,8 +143,7 @@ static wd_status read_tools_and_format(respond *c, wd_fault *f)
                             "text.format does not go together with tools; set tool_choice to none");
     }
     if (held)
-        c->constraint = held;
-    c->generate.constraint = c->constraint;
+        c->generate.constraint = c->constraint = held;
     return WD_OK;
 }
 

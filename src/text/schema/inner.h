@@ -85,7 +85,7 @@ typedef enum wd_where {
     WD_AT_VALUE,   /* behind ":": x: node; a space may come */
     WD_AT_AFTER,   /* behind a value: "," or what ends the container */
     WD_AT_CLOSE,   /* white space before what ends the container: gap */
-    WD_AT_END      /* the document is complete */
+    WD_AT_END      /* the document is complete; q: line breaks behind it */
 } wd_where;
 
 enum {              /* of a string */
@@ -133,8 +133,9 @@ typedef struct wd_machine {
     const wd_constraint *c;
     wd_cell *cell; /* [n_cell] */
     uint32_t n_cell, cap_cell;
-    wd_buf text; /* written so far */
-    bool failed; /* no memory for a cell: a thread was dropped */
+    wd_buf text;   /* written so far */
+    bool failed;   /* no memory for a cell: a thread was dropped */
+    bool line_end; /* a line break may come behind the document */
 } wd_machine;
 
 typedef struct wd_threads {

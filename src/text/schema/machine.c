@@ -472,6 +472,10 @@ void wd_machine_step(wd_machine *m, const wd_thread *t, uint8_t b, wd_threads *o
         step_after(m, t, b, out);
         break;
     case WD_AT_END:
+        if (b == '\n' && m->line_end && !t->q) {
+            to.q++;
+            put(m, out, to);
+        }
         break;
     }
 }

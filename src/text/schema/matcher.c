@@ -70,6 +70,11 @@ void wd_matcher_destroy(wd_matcher *m)
     wd_free(m);
 }
 
+void wd_matcher_allow_line_end(wd_matcher *m)
+{
+    m->machine.line_end = true;
+}
+
 /* --- trying bytes ------------------------------------------------------------------------------------------------------ */
 
 /* A try may add text and cells; afterwards both are cut back. */
@@ -255,7 +260,8 @@ wd_status wd_matcher_mask(wd_matcher *m, uint64_t *mask, wd_err *err)
     if (others) {
         others->n = 0;
         for (uint32_t i = 0; i < m->now->n; i++)
-            if (m->now->t[i].where != WD_AT_STRING && m->now->t[i].where != WD_AT_END)
+            if (m->now->t[i].where != WD_AT_STRING &&
+                (m->now->t[i].where != WD_AT_END || m->machine.line_end))
                 others->t[others->n++] = m->now->t[i];
         if (others->n)
             walk_trie(m, mask);

@@ -20,6 +20,8 @@ typedef struct wd_matcher wd_matcher;
 WD_MUST_CHECK wd_status wd_matcher_create(const wd_constraint *c, wd_lexicon *l, const uint32_t *end,
                                           size_t n_end, wd_matcher **out, wd_err *err);
 void wd_matcher_destroy(wd_matcher *m); /* accepts NULL */
+/* Behind the document one line break may come, as models write it before "</tool_call>". */
+void wd_matcher_allow_line_end(wd_matcher *m);
 
 /* mask [(n_vocab + 63) / 64], laid out as in text/sample.h: every token that may come next. Never empty, but after an end
  * token. Fails only for memory. */
