@@ -456,10 +456,54 @@ static void a_constrained_reply_satisfies_its_schema(void **state)
     rig_close(&r);
 }
 
+/* Names and punctuation that a schema leaves no choice about are computed together, and nothing else changes. */
+static void what_a_schema_leaves_no_choice_about_comes_in_one_pass(void **state)
+{
+    (void)state;
+    rig with, without;
+    ask q;
+    wd_constraint *c = NULL;
+    size_t n_right = 0, n_token = 0;
+    rig_open_with(&with, "text-untied", 0, WD_LOOKUP_AUTO);
+    rig_open_with(&without, "text-untied", 0, WD_LOOKUP_OFF);
+    assert_ok(wd_constraint_schema(
+        WD_SPAN_LIT(
+            "{\"type\":\"object\",\"properties\":{\"side_of_the_finding\":{\"enum\":[\"left lung\",\"right "
+            "lung\"]},"
+            "\"largest_diameter_mm\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":99}},"
+            "\"required\":[\"side_of_the_finding\",\"largest_diameter_mm\"],\"additionalProperties\":false}"),
+        WD_SPACE_NONE, &c, &err));
+    const char *const turns[] = { "Which side?" };
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        ask_init(&q, NULL, 0, turns, 1);
+        q.rq.constraint = c;
+        q.rq.chat.enable_thinking = WD_OFF;
+        q.rq.ignore_stop_ids = false;
+        q.rq.max_tokens = 200;
+        q.rq.logprobs = true;
+        q.rq.n_top = 2;
+        q.rq.sample.temperature = seed ? 1.2f : 0;
+        q.rq.sample.seed = seed;
+        const wd_generated a = go(&with, &q), b = go(&without, &q);
+        assert_same_tokens(&a, &b);
+        assert_int_equal(b.n_guess, 0);
+        for (size_t k = 0; k < a.n_id; k++)
+            assert_true(a.logprob[k].logprob == b.logprob[k].logprob);
+        n_right += a.n_guess_right;
+        n_token += a.n_id;
+    }
+    print_message("%zu of %zu tokens came ahead\n", n_right, n_token);
+    assert_true(n_right > n_token / 4);
+    wd_constraint_unref(&c);
+    rig_close(&with);
+    rig_close(&without);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_constrained_reply_satisfies_its_schema),
+        cmocka_unit_test(what_a_schema_leaves_no_choice_about_comes_in_one_pass),
         cmocka_unit_test(a_following_turn_reuses_the_cache_and_gives_the_same_tokens),
         cmocka_unit_test(another_picture_with_the_same_tokens_is_not_taken_from_the_cache),
         cmocka_unit_test(a_second_picture_after_a_cached_one_is_seen),

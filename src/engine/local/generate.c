@@ -224,7 +224,13 @@ static void go_on(generation *g, size_t n_right)
     if (g->n > 1)
         wd_local__judge(&g->lookup, j, n_right);
     j->id[at] = g->id[g->n - 1];
-    const size_t n = wd_local__guess(g->e, &g->lookup, j, at + 1, g->max - g->n - 1);
+    const size_t left = g->max - g->n - 1;
+    size_t n = 0;
+    if (g->held) /* what the constraint leaves no choice about is a guess that comes true */
+        n = wd_constrained_ahead(g->held, wd_local__room(g->e, at + 1, left), j->id + at + 1);
+    g->lookup.known = n > 0;
+    if (!n)
+        n = wd_local__guess(g->e, &g->lookup, j, at + 1, left);
     wd_local__go_on(g->e, j, n_right, 1 + n, n, !g->listens);
 }
 

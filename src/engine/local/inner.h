@@ -240,8 +240,11 @@ typedef struct wd_local_lookup {
     size_t n_seq;             /* of the steps that one_s is of */
     double one_s, gain;       /* a pass without guesses; tokens for their time */
     size_t n_guess, n_right;  /* in all */
+    bool known; /* the latest were no guesses but what a constraint says: they tell nothing of look-up */
 } wd_local_lookup;
 
+/* Tokens that may go into the next pass behind the first n of a sequence, `left` at most. 0: look-up is off. */
+size_t wd_local__room(const wd_local *e, size_t n, size_t left);
 /* The results of j showed n_right of its guesses right. */
 void wd_local__judge(wd_local_lookup *l, const wd_local_job *j, size_t n_right);
 /* Writes up to `left` guesses behind the first n of j->id. */

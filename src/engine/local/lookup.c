@@ -7,7 +7,10 @@
  *
  * A pass of a few rows costs more than one of a single row, by how much depends on the machine, the model, and on who
  * else is in the step. So both are timed, and where guesses do not pay for themselves there is a pause, longer each time.
- * In a step of many sequences they never do: weights are read once for all of them already. */
+ * In a step of many sequences they never do: weights are read once for all of them already.
+ *
+ * What a constraint leaves no choice about (jump-ahead) goes the same way, whatever it costs: its tokens come in any case.
+ * Only where they could also be cut otherwise does a draw say so, and the rest is taken back like a wrong guess. */
 #include <string.h>
 
 #include "engine/local/inner.h"
@@ -61,7 +64,7 @@ void wd_local__judge(wd_local_lookup *l, const wd_local_job *j, size_t n_right)
     const size_t n = j->n_row - 1;
     l->n_guess += n;
     l->n_right += n_right;
-    if (j->step_mixed) /* its time tells nothing */
+    if (j->step_mixed || l->known) /* its time tells nothing */
         return;
     if (n) {
         weigh(l, j->step_s, n, n_right);
@@ -74,17 +77,25 @@ void wd_local__judge(wd_local_lookup *l, const wd_local_job *j, size_t n_right)
     l->wait -= l->wait > 0;
 }
 
+size_t wd_local__room(const wd_local *e, size_t n, size_t left)
+{
+    if (e->o.lookup == WD_LOOKUP_OFF || n >= e->capacity)
+        return 0;
+    const size_t room = WD_MIN(wd_model_max_rows(e->o.model) - 1, e->capacity - n);
+    return WD_MIN(WD_MIN(left, room), (size_t)WD_LOCAL_LOOKUP);
+}
+
 /* Tokens to guess now. */
 static size_t allowed(const wd_local *e, wd_local_lookup *l, const wd_local_job *j, size_t n, size_t left)
 {
-    if (e->o.lookup == WD_LOOKUP_OFF || n >= e->capacity)
+    const size_t room = wd_local__room(e, n, left);
+    if (!room)
         return 0;
     if (e->o.lookup == WD_LOOKUP_AUTO &&
         (l->one_s == 0 || l->wait > 0 || j->step_seqs > WD_LOCAL_LOOKUP_SEQS))
         return 0;
     l->most = l->most ? l->most : FIRST_GUESS;
-    const size_t room = WD_MIN(wd_model_max_rows(e->o.model) - 1, e->capacity - n);
-    return WD_MIN(WD_MIN(l->most, (size_t)WD_LOCAL_LOOKUP), WD_MIN(left, room));
+    return WD_MIN(l->most, room);
 }
 
 size_t wd_local__guess(const wd_local *e, wd_local_lookup *l, const wd_local_job *j, size_t n, size_t left)
