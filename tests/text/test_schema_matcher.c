@@ -319,6 +319,63 @@ static void long_documents_stay_correct(void **state)
     wd_lexicon_destroy(l);
 }
 
+/* 256 objects that are told apart by their last member alone. */
+static wd_constraint *much_alike(const char *types)
+{
+    wd_buf s = { 0 };
+    wd_constraint *c = NULL;
+    wd_buf_str(&s, "{\"anyOf\":[");
+    for (int i = 0; i < 256; i++)
+        wd_buf_printf(&s,
+                      "%s{\"type\":\"object\",\"properties\":{\"a\":{\"type\":[%s]},\"x%d\":{}},"
+                      "\"required\":[\"a\",\"x%d\"],\"additionalProperties\":false}",
+                      i ? "," : "", types, i, i);
+    wd_buf_str(&s, "]}");
+    assert_ok(wd_constraint_schema(wd_buf_view(&s), WD_SPACE_NONE, &c, &err));
+    wd_buf_free(&s);
+    return c;
+}
+
+/* The first byte that was not taken, NULL: all were. */
+static const char *write_bytes(wd_matcher *m, const char *text, wd_err *err)
+{
+    for (; *text; text++) {
+        uint32_t id = 0; /* of equal words the first is the token */
+        while (token[id].n != 1 || token[id].p[0] != (uint8_t)*text)
+            id++;
+        if (wd_matcher_advance(m, id, err))
+            return text;
+    }
+    return NULL;
+}
+
+static void alternatives_are_followed_or_refused_but_never_dropped(void **state)
+{
+    (void)state;
+    wd_lexicon *l = lexicon();
+    uint64_t mask[(N + 63) / 64];
+    wd_err why;
+    wd_constraint *c = much_alike("\"string\",\"null\""), *too_many = much_alike("\"boolean\",\"null\"");
+    wd_matcher *m = matcher(c, l);
+    assert_null(write_bytes(m, "{\"a\":", &why));
+    assert_ok(wd_matcher_mask(m, mask, &err));
+    assert_null(write_bytes(m, "null,\"x255\":1}", &why));
+    assert_true(wd_matcher_complete(m));
+    wd_matcher_destroy(m);
+
+    m = matcher(too_many, l);
+    assert_null(write_bytes(m, "{\"a\"", &why));
+    assert_string_equal(write_bytes(m, ":", &why), ":");
+    assert_int_equal(why.code, WD_E_LIMIT);
+    assert_non_null(strstr(why.text, "begin alike"));
+    assert_fails(wd_matcher_mask(m, mask, &err), WD_E_LIMIT,
+                 "begin alike"); /* a token beyond it is looked at */
+    wd_matcher_destroy(m);
+    wd_constraint_unref(&c);
+    wd_constraint_unref(&too_many);
+    wd_lexicon_destroy(l);
+}
+
 static void every_failed_allocation_is_reported(void **state)
 {
     (void)state;
@@ -361,6 +418,7 @@ int main(void)
         cmocka_unit_test(what_is_certain_is_told_ahead),
         cmocka_unit_test(ahead_comes_in_tokens_of_the_tokenizer),
         cmocka_unit_test(long_documents_stay_correct),
+        cmocka_unit_test(alternatives_are_followed_or_refused_but_never_dropped),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("schema_matcher", tests, NULL, NULL);

@@ -127,7 +127,7 @@ typedef struct wd_cell {
     uint32_t used;   /* additional names, latest first; WD_NONE: none */
 } wd_cell;
 
-#define WD_THREADS_MAX 192
+#define WD_THREADS_MAX 512
 
 typedef struct wd_machine {
     const wd_constraint *c;
@@ -135,6 +135,7 @@ typedef struct wd_machine {
     uint32_t n_cell, cap_cell;
     wd_buf text;   /* written so far */
     bool failed;   /* no memory for a cell: a thread was dropped */
+    bool crowded;  /* more than WD_THREADS_MAX: some were dropped */
     bool line_end; /* a line break may come behind the document */
 } wd_machine;
 

@@ -71,14 +71,15 @@ static bool same_thread(const wd_machine *m, const wd_thread *a, const wd_thread
            same_chain(m, a->cell, b->cell);
 }
 
-/* Beyond the limit threads are dropped: less can be written then, but nothing wrong. */
-static void put(const wd_machine *m, wd_threads *out, wd_thread t)
+static void put(wd_machine *m, wd_threads *out, wd_thread t)
 {
     for (uint32_t i = 0; i < out->n; i++)
         if (same_thread(m, &out->t[i], &t))
             return;
     if (out->n < WD_THREADS_MAX)
         out->t[out->n++] = t;
+    else
+        m->crowded = true;
 }
 
 static uint8_t depth_of(const wd_machine *m, uint32_t cell)
@@ -93,7 +94,7 @@ static bool fits(const wd_machine *m, uint32_t node, uint32_t cell)
 }
 
 /* Threads before the first byte of a value. */
-static void put_value(const wd_machine *m, uint32_t node, uint32_t cell, wd_threads *out)
+static void put_value(wd_machine *m, uint32_t node, uint32_t cell, wd_threads *out)
 {
     const wd_node *n = &m->c->node[node];
     const uint32_t left = WD_SCHEMA_DEPTH - depth_of(m, cell);
@@ -116,7 +117,7 @@ static void put_value(const wd_machine *m, uint32_t node, uint32_t cell, wd_thre
             put(m, out, (wd_thread){ .where = WD_AT_OPEN, .cell = cell, .shape = &n->arr[i], .x = '[' });
 }
 
-static void after_value(const wd_machine *m, uint32_t cell, wd_threads *out)
+static void after_value(wd_machine *m, uint32_t cell, wd_threads *out)
 {
     put(m, out, (wd_thread){ .where = cell == WD_NONE ? WD_AT_END : WD_AT_AFTER, .cell = cell });
 }

@@ -29,6 +29,19 @@ static wd_status no_memory(wd_err *err)
     return WD_FAIL(err, WD_E_NOMEM, "constraint: no memory to follow it");
 }
 
+/* What went wrong on the way, if anything. */
+static wd_status trouble(wd_matcher *m, wd_err *err)
+{
+    const bool failed = m->machine.failed || m->machine.text.failed, crowded = m->machine.crowded;
+    m->machine.failed = m->machine.text.failed = m->machine.crowded = false;
+    if (crowded)
+        return WD_FAIL(
+            err, WD_E_LIMIT,
+            "constraint: more than %d of its alternatives are possible at once, for they begin alike",
+            WD_THREADS_MAX);
+    return failed ? no_memory(err) : WD_OK;
+}
+
 wd_status wd_matcher_create(const wd_constraint *c, wd_lexicon *l, const uint32_t *end, size_t n_end,
                             wd_matcher **out, wd_err *err)
 {
@@ -50,6 +63,11 @@ wd_status wd_matcher_create(const wd_constraint *c, wd_lexicon *l, const uint32_
         memcpy(m->end, end, n_end * sizeof *end);
     m->n_end = n_end;
     wd_machine_start(&m->machine, m->now);
+    const wd_status st = trouble(m, err);
+    if (st) {
+        wd_matcher_destroy(m);
+        return st;
+    }
     *out = m;
     return WD_OK;
 }
@@ -269,9 +287,7 @@ wd_status wd_matcher_mask(wd_matcher *m, uint64_t *mask, wd_err *err)
     for (size_t i = 0; ends && i < m->n_end; i++)
         if (m->end[i] < m->l->n_vocab)
             put_token(mask, m->end[i]);
-    const bool failed = m->machine.failed || m->machine.text.failed;
-    m->machine.failed = m->machine.text.failed = false;
-    return failed ? no_memory(err) : WD_OK;
+    return trouble(m, err);
 }
 
 /* --- moving on --------------------------------------------------------------------------------------------------------- */
@@ -303,12 +319,12 @@ wd_status wd_matcher_advance(wd_matcher *m, uint32_t id, wd_err *err)
         from = to;
         to = swap;
     }
-    const bool failed = m->machine.failed || m->machine.text.failed;
-    m->machine.failed = m->machine.text.failed = false;
-    if (failed || !good) {
+    wd_status st = trouble(m, err);
+    if (!st && !good)
+        st = WD_FAIL(err, WD_E_INVALID, "constraint: token %u may not come here", id);
+    if (st) {
         restore(m, s);
-        return failed ? no_memory(err)
-                      : WD_FAIL(err, WD_E_INVALID, "constraint: token %u may not come here", id);
+        return st;
     }
     *m->now = *from;
     if (m->machine.n_cell > TIDY_AT)
@@ -336,7 +352,7 @@ static bool only_byte(wd_matcher *m, const wd_threads *from, uint8_t *byte, wd_t
             *byte = (uint8_t)b;
         restore(m, s);
     }
-    return n == 1 && try_byte(m, from, *byte, to);
+    return n == 1 && !m->machine.crowded && try_byte(m, from, *byte, to);
 }
 
 void wd_matcher_ahead_bytes(wd_matcher *m, size_t most, wd_buf *out)
@@ -354,7 +370,7 @@ void wd_matcher_ahead_bytes(wd_matcher *m, size_t most, wd_buf *out)
         to = swap;
     }
     restore(m, s);
-    m->machine.failed = m->machine.text.failed = false;
+    m->machine.failed = m->machine.text.failed = m->machine.crowded = false;
 }
 
 void wd_matcher_ahead(wd_matcher *m, const wd_tokenizer *tok, size_t most, wd_ids *ids)

@@ -16,7 +16,7 @@
 
 typedef struct wd_matcher wd_matcher;
 
-/* end [n_end]: tokens that end a reply. Takes a reference to c. */
+/* end [n_end]: tokens that end a reply. Takes a reference to c. WD_E_NOMEM, WD_E_LIMIT as below. */
 WD_MUST_CHECK wd_status wd_matcher_create(const wd_constraint *c, wd_lexicon *l, const uint32_t *end,
                                           size_t n_end, wd_matcher **out, wd_err *err);
 void wd_matcher_destroy(wd_matcher *m); /* accepts NULL */
@@ -24,10 +24,13 @@ void wd_matcher_destroy(wd_matcher *m); /* accepts NULL */
 void wd_matcher_allow_line_end(wd_matcher *m);
 
 /* mask [(n_vocab + 63) / 64], laid out as in text/sample.h: every token that may come next. Never empty, but after an end
- * token. Fails only for memory. */
+ * token.
+ *   WD_E_NOMEM
+ *   WD_E_LIMIT  more alternatives are possible at once than can be followed (512, all places of a schema's "anyOf" that
+ *               begin alike counted) */
 WD_MUST_CHECK wd_status wd_matcher_mask(wd_matcher *m, uint64_t *mask, wd_err *err);
 
-/* The token was drawn. WD_E_INVALID when it may not come; the matcher is as before then. */
+/* The token was drawn. WD_E_INVALID when it may not come; WD_E_NOMEM, WD_E_LIMIT as above. The matcher is as before then. */
 WD_MUST_CHECK wd_status wd_matcher_advance(wd_matcher *m, uint32_t id, wd_err *err);
 
 /* The reply may end here. */
