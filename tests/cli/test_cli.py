@@ -152,6 +152,34 @@ class Contract(unittest.TestCase):
             replies.append(json.loads(r.stdout)["tokens"])
         self.assertTrue(replies and all(r == replies[0] for r in replies))
 
+    def test_replies_are_held_to_a_schema_an_object_or_a_regular_expression(self):
+        with tempfile.TemporaryDirectory() as d:
+            p = pathlib.Path(d) / "findings.json"
+            p.write_text(json.dumps({"type": "object", "properties": {
+                "side": {"enum": ["left", "right"]}, "mm": {"type": "integer", "minimum": 1, "maximum": 99}},
+                "required": ["side", "mm"], "additionalProperties": False}))
+            for seed in range(3):
+                held = ("-m", TEXT, "--no-think", "-t", 1, "--seed", seed, "-n", 300, "--json", "Which side?")
+                v = json.loads(ward("chat", "--schema", p, *held).stdout)
+                reply = json.loads(v["text"])
+                self.assertEqual(sorted(reply), ["mm", "side"])
+                self.assertIn(reply["side"], ("left", "right"))
+                self.assertTrue(1 <= reply["mm"] <= 99)
+                v = json.loads(ward("chat", "--regex", "(?:yes|no), [0-9]{2}%", *held).stdout)
+                self.assertRegex(v["text"], "^(?:yes|no), [0-9]{2}%$")
+                v = json.loads(ward("chat", "--json-object", *held).stdout)
+                self.assertEqual(v["text"].lstrip("\n")[:1], "{")
+                if v["finish_reason"] == "stop":
+                    json.loads(v["text"])
+            p.write_text('{"multipleOf": 2}')
+            for args, code, word in ((["--schema", p], 3, "multipleOf"), (["--regex", "a("], 3, "regular expression"),
+                                     (["--schema", p.parent / "none.json"], 3, "none.json"),
+                                     (["--regex", "a", "--json-object"], 2, "exclude")):
+                r = ward("chat", "-m", TEXT, *args, "hi")
+                self.assertEqual(r.returncode, code, r.stderr)
+                self.assertIn(word, r.stderr.decode())
+                self.assertEqual(r.stdout, b"")
+
     def test_options_come_from_the_config_file(self):
         with tempfile.TemporaryDirectory() as d:
             ini = pathlib.Path(d) / "ward.ini"
