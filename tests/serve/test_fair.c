@@ -33,9 +33,10 @@ static void gate(void *ctx, const wd_generate *rq, size_t i)
         return;
     const wd_message *m = &rq->chat.message[0];
     pthread_mutex_lock(&r->mu);
-    const unsigned place = atomic_fetch_add(&r->n_there, 1);
+    const unsigned place = atomic_load(&r->n_there);
     assert_true(place < sizeof r->who);
     r->who[place] = (char)m->part[0].text.p[0];
+    atomic_fetch_add(&r->n_there, 1); /* whoever sees it sees the letter */
     pthread_mutex_unlock(&r->mu);
     while (atomic_load(&r->shut) && place >= atomic_load(&r->let) && !atomic_load(rq->watch.cancel))
         poll(NULL, 0, 1);
