@@ -128,26 +128,29 @@ static wd_status write_parts(int fd, const char *path, const wd_span *parts, siz
     return WD_OK;
 }
 
-/* The rename is durable once the directory is. */
-static void sync_dir(const char *path)
+wd_status wd_file_sync_dir(const char *path, wd_err *err)
 {
     const char *slash = strrchr(path, '/');
     char dir[4096];
     const size_t n = slash ? (size_t)(slash - path) : 0;
     if (n >= sizeof dir)
-        return;
+        return WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", path);
     memcpy(dir, slash ? path : ".", slash ? n : 1);
     dir[slash ? n : 1] = 0;
-    const int fd = open(*dir ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
+    const int fd = wd_inject_here() ? (errno = EIO, -1)
+                                    : open(*dir ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(err, path, "open the directory", errno);
+    const int failed = wd_inject_here() ? (errno = EIO, -1) : fsync(fd);
+    const int e = errno;
+    close(fd);
+    return failed ? fail_errno(err, path, "sync the directory", e) : WD_OK;
 }
 
 static wd_status write_file(const char *path, const wd_span *parts, size_t n, mode_t mode, wd_err *err)
 {
     char tmp[4096];
+    wd_err ignored;
     if (snprintf(tmp, sizeof tmp, "%s.XXXXXX", path) >= (int)sizeof tmp)
         return WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", path);
     const int fd = wd_inject_here() ? (errno = EACCES, -1) : mkostemp(tmp, O_CLOEXEC);
@@ -163,7 +166,7 @@ static wd_status write_file(const char *path, const wd_span *parts, size_t n, mo
     if (st)
         unlink(tmp);
     else
-        sync_dir(path);
+        (void)(wd_file_sync_dir(path, &ignored) == WD_OK); /* the rename is durable once the directory is */
     return st;
 }
 

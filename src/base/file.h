@@ -29,6 +29,9 @@ WD_MUST_CHECK wd_status wd_file_write_secret(const char *path, wd_span bytes, wd
 /* wd_file_write of n pieces one after another. */
 WD_MUST_CHECK wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, wd_err *err);
 
+/* Makes the names in the directory that holds path durable: what was made, renamed or deleted there. */
+WD_MUST_CHECK wd_status wd_file_sync_dir(const char *path, wd_err *err);
+
 bool wd_file_exists(const char *path);
 bool wd_file_is_dir(const char *path);
 WD_MUST_CHECK wd_status wd_file_mkdirs(const char *path, wd_err *err); /* existing directories are fine */

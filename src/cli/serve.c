@@ -19,7 +19,7 @@ typedef struct options {
     wd_opt_list models, adapters;
     const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors;
     int64_t memory_mb, port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s,
-        request_s, drain_s;
+        request_s, drain_s, files_mb, file_h;
     bool json;
 } options;
 
@@ -47,6 +47,8 @@ static const wd_opt opts[] = {
     { "max-connections", 0, WD_OPT_INT, AT(max_connections), "1024", 1, 1 << 16, "open connections" },
     { "max-body-mb", 0, WD_OPT_INT, AT(max_body_mb), "64", 1, 4096, "largest request body, MiB" },
     { "max-images", 0, WD_OPT_INT, AT(max_images), "64", 0, 10000, "of one request" },
+    { "files-mb", 0, WD_OPT_INT, AT(files_mb), "0", 0, 1 << 24, "all uploaded files, MiB; 0: 4096 with --data, else 256 in memory" },
+    { "file-h", 0, WD_OPT_INT, AT(file_h), "24", 1, 24 * 366, "hours that an uploaded file is kept" },
     { "idle-s", 0, WD_OPT_INT, AT(idle_s), "60", 1, 86400, "seconds after which a silent connection is closed" },
     { "request-s", 0, WD_OPT_INT, AT(request_s), "600", 1, 86400, "seconds that a request may take" },
     { "drain-s", 0, WD_OPT_INT, AT(drain_s), "30", 0, 86400, "seconds that running requests have at the end" },
@@ -127,6 +129,9 @@ static wd_status serve(wd_cli *cli, const options *o, wd_cli_served *models, wd_
     so.max_connections = (uint32_t)o->max_connections;
     so.max_images = (uint32_t)o->max_images;
     so.body_bytes = (size_t)o->max_body_mb << 20;
+    so.data = o->data;
+    so.files_bytes = (uint64_t)o->files_mb << 20;
+    so.file_s = (uint32_t)o->file_h * 3600;
     so.idle_s = (uint32_t)o->idle_s;
     so.request_s = (uint32_t)o->request_s;
     WD_TRY(read_pem(cli, o->tls_cert, &so.cert, err));

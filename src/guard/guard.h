@@ -126,6 +126,11 @@ const char *wd_visit_id(const wd_visit *v);
 WD_MUST_CHECK wd_status wd_visit_object(wd_visit *v, const char *kind, const char *id, const char *tenant,
                                         const char *owner, wd_err *err);
 
+/* The same where the work needs more than the route's own action: an object that is used as by that one (a file shown to a
+ * model is read: "file.content"). The caller must reach it by that action's rule. */
+WD_MUST_CHECK wd_status wd_visit_object_for(wd_visit *v, const char *action, const char *kind, const char *id,
+                                            const char *tenant, const char *owner, wd_err *err);
+
 /* What the work is made of; {0} is fine. */
 typedef struct wd_work {
     const char *model;             /* its configured name */

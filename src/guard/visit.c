@@ -217,8 +217,8 @@ const char *wd_visit_id(const wd_visit *v)
     return v->id;
 }
 
-wd_status wd_visit_object(wd_visit *v, const char *kind, const char *id, const char *tenant,
-                          const char *owner, wd_err *err)
+static wd_status check_object(wd_visit *v, wd_reach reach, const char *kind, const char *id,
+                              const char *tenant, const char *owner, wd_err *err)
 {
     const bool same_tenant = !strcmp(tenant, v->who.tenant),
                own = same_tenant && !strcmp(owner, v->who.subject);
@@ -227,10 +227,23 @@ wd_status wd_visit_object(wd_visit *v, const char *kind, const char *id, const c
         return WD_FAIL(err, WD_E_INTERNAL, "an object's kind and id are names of at most %d bytes",
                        WD_NAME_MAX);
     snprintf(v->object, sizeof v->object, "%s:%s", kind, id);
-    if (v->reach == WD_REACH_ALL || (v->reach == WD_REACH_TENANT && same_tenant) ||
-        (v->reach == WD_REACH_OWN && own))
+    if (reach == WD_REACH_ALL || (reach == WD_REACH_TENANT && same_tenant) || (reach == WD_REACH_OWN && own))
         return WD_OK;
     return WD_FAIL(err, WD_E_NOT_FOUND, "no such %s", kind);
+}
+
+wd_status wd_visit_object(wd_visit *v, const char *kind, const char *id, const char *tenant,
+                          const char *owner, wd_err *err)
+{
+    return check_object(v, v->reach, kind, id, tenant, owner, err);
+}
+
+wd_status wd_visit_object_for(wd_visit *v, const char *action, const char *kind, const char *id,
+                              const char *tenant, const char *owner, wd_err *err)
+{
+    const wd_rule *rule = wd_policy_action(action);
+    const wd_reach reach = rule ? wd_policy_reach(rule, v->who.role, v->who.scopes) : WD_REACH_NO;
+    return check_object(v, reach, kind, id, tenant, owner, err);
 }
 
 /* ---- the records ---- */

@@ -34,6 +34,30 @@ float wd_gate_weight(const wd_visit *v)
     return v ? (float)wd_visit_who(v)->weight / 100 : 1;
 }
 
+const char *wd_gate_tenant_name(const wd_visit *v)
+{
+    return v ? wd_visit_who(v)->tenant : "";
+}
+
+const char *wd_gate_owner(const wd_visit *v)
+{
+    return v ? wd_visit_who(v)->subject : "";
+}
+
+wd_status wd_gate_file(wd_visit *v, const char *action, const char *id, const char *tenant, const char *owner,
+                       const char *param, wd_fault *f)
+{
+    wd_err err = { 0 };
+    const wd_status st = v                   ? wd_visit_object_for(v, action, "file", id, tenant, owner, &err)
+                         : *tenant || *owner ? WD_E_NOT_FOUND
+                                             : WD_OK;
+    if (!st)
+        return WD_OK;
+    wd_fault_set(f, st == WD_E_NOT_FOUND ? 404 : 500, st == WD_E_NOT_FOUND ? "not_found" : "internal", param,
+                 "no such file");
+    return WD_E_INVALID;
+}
+
 wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input, wd_fault *f)
 {
     wd_digest d;

@@ -53,7 +53,7 @@ static void model(wd_req *r)
 {
     wd_fault f;
     wd_buf b = { 0 };
-    one_model one = { r->rest, &b };
+    one_model one = { r->name, &b };
     wd_models_look(r->server->models, put_one, &one);
     if (!b.n && !b.failed && wd_serve__no_such_model("model", &f))
         wd_serve__answer_fault(r, &f);
@@ -138,15 +138,24 @@ static void metrics(wd_req *r)
     wd_serve__answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
-/* A path and its method; "/v1/models/" is written with its parameter. */
-static void put_path(const wd_route *route, wd_buf *b)
+static void put_method(const wd_route *route, wd_buf *b)
 {
-    wd_buf_printf(b, "\"%s%s\":{\"%s\":{\"summary\":", route->path, route->by_prefix ? "{id}" : "",
-                  strcmp(route->method, "POST") ? "get" : "post");
+    const char *brace = strchr(route->path, '{');
+    wd_buf_char(b, '"');
+    for (const char *c = route->method; *c; c++)
+        wd_buf_char(b, (char)(*c - 'A' + 'a'));
+    wd_buf_str(b, "\":{\"summary\":");
     wd_buf_json(b, wd_span_str(route->brief));
-    if (route->by_prefix)
-        wd_buf_str(b, ",\"parameters\":[{\"name\":\"id\",\"in\":\"path\",\"required\":true,"
-                      "\"schema\":{\"type\":\"string\"}}]");
+    if (brace)
+        wd_buf_printf(b,
+                      ",\"parameters\":[{\"name\":\"%.*s\",\"in\":\"path\",\"required\":true,"
+                      "\"schema\":{\"type\":\"string\"}}]",
+                      (int)strcspn(brace + 1, "}"), brace + 1);
+    if (route->body == WD_BODY_FORM)
+        wd_buf_str(
+            b, ",\"requestBody\":{\"required\":true,\"content\":{\"multipart/form-data\":{\"schema\":{"
+               "\"type\":\"object\",\"properties\":{\"file\":{\"type\":\"string\",\"format\":\"binary\"}},"
+               "\"required\":[\"file\"]}}}}");
     if (route->n_field) {
         wd_buf_str(b, ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":");
         wd_fields_schema(route->field, route->n_field, b);
@@ -157,7 +166,25 @@ static void put_path(const wd_route *route, wd_buf *b)
         wd_buf_str(b,
                    ",\"default\":{\"description\":\"refused or failed\",\"content\":{\"application/json\":{"
                    "\"schema\":{\"$ref\":\"#/components/schemas/Error\"}}}}");
-    wd_buf_str(b, "}}}");
+    wd_buf_str(b, "}}");
+}
+
+/* A path with all its methods, where the first of them stands in the list. */
+static void put_path(size_t i, wd_buf *b)
+{
+    const wd_route *route = wd_serve__routes[i];
+    for (size_t k = 0; k < i; k++)
+        if (!strcmp(wd_serve__routes[k]->path, route->path))
+            return;
+    wd_buf_printf(b, "%s\"%s\":{", i ? "," : "", route->path);
+    put_method(route, b);
+    for (size_t k = i + 1; k < wd_serve__n_route; k++) {
+        if (strcmp(wd_serve__routes[k]->path, route->path) != 0)
+            continue;
+        wd_buf_char(b, ',');
+        put_method(wd_serve__routes[k], b);
+    }
+    wd_buf_char(b, '}');
 }
 
 static void openapi(wd_req *r)
@@ -166,11 +193,8 @@ static void openapi(wd_req *r)
     wd_buf_str(&b, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Ward\",\"version\":");
     wd_buf_json(&b, wd_span_str(r->server->o.version));
     wd_buf_str(&b, "},\"paths\":{");
-    for (size_t i = 0; i < wd_serve__n_route; i++) {
-        if (i)
-            wd_buf_char(&b, ',');
-        put_path(wd_serve__routes[i], &b);
-    }
+    for (size_t i = 0; i < wd_serve__n_route; i++)
+        put_path(i, &b);
     wd_buf_str(&b,
                "},\"components\":{\"schemas\":{\"Error\":{\"type\":\"object\",\"required\":[\"error\"],"
                "\"properties\":{\"error\":{\"type\":\"object\",\"properties\":{"
@@ -182,7 +206,7 @@ static void openapi(wd_req *r)
 #define NOW(name, where, fn, what, ...) \
     const wd_route name = { .method = "GET", .path = where, .brief = what, .now = fn, __VA_ARGS__ }
 NOW(wd_route_models, "/v1/models", models, "The models that are served.", .open = false);
-NOW(wd_route_model, "/v1/models/", model, "One of them.", .by_prefix = true);
+NOW(wd_route_model, "/v1/models/{rest}", model, "One of them.", .open = false);
 NOW(wd_route_health, "/health", health, "200 while the process lives.", .open = true);
 NOW(wd_route_ready, "/ready", ready, "200 while requests are taken.", .open = true);
 NOW(wd_route_version, "/version", version, "The program's version.", .open = true);
@@ -190,10 +214,11 @@ NOW(wd_route_metrics, "/metrics", metrics, "Prometheus text, under vLLM's names.
 NOW(wd_route_openapi, "/api/openapi.json", openapi, "This document.", .open = true);
 
 const wd_route *const wd_serve__routes[] = {
-    &wd_route_load,      &wd_route_unload,     &wd_route_chat,     &wd_route_completions,
-    &wd_route_responses, &wd_route_embeddings, &wd_route_rerank,   &wd_route_rerank_v2,
-    &wd_route_models,    &wd_route_model,      &wd_route_tokenize, &wd_route_detokenize,
-    &wd_route_health,    &wd_route_ready,      &wd_route_version,  &wd_route_metrics,
-    &wd_route_openapi,
+    &wd_route_load,        &wd_route_unload,     &wd_route_chat,     &wd_route_completions,
+    &wd_route_responses,   &wd_route_embeddings, &wd_route_rerank,   &wd_route_rerank_v2,
+    &wd_route_models,      &wd_route_model,      &wd_route_tokenize, &wd_route_detokenize,
+    &wd_route_file_create, &wd_route_file_list,  &wd_route_file,     &wd_route_file_content,
+    &wd_route_file_delete, &wd_route_health,     &wd_route_ready,    &wd_route_version,
+    &wd_route_metrics,     &wd_route_openapi,
 };
 const size_t wd_serve__n_route = WD_COUNT(wd_serve__routes);

@@ -27,15 +27,21 @@
 #include "serve/gate.h"
 #include "serve/metrics.h"
 #include "serve/models.h"
+#include "serve/multipart.h"
 #include "serve/serve.h"
+#include "store/files.h"
 
 typedef struct wd_req wd_req;
 
 /* What a path does. now: answers on the loop thread, without waiting for anything. Otherwise prepare reads the body and
  * says how many items there are; item runs once for each, on several threads; finish answers when all are done. A
  * failing prepare or item ends the request with its fault. */
+typedef enum wd_body_kind { WD_BODY_JSON, WD_BODY_NONE, WD_BODY_FORM } wd_body_kind;
+
 typedef struct wd_route {
-    const char *method, *path, *brief;
+    const char *method;
+    const char *path; /* "{id}" in it stands for one segment, "{rest}" at its end for all that follows */
+    const char *brief;
     void (*now)(wd_req *r);
     wd_status (*prepare)(wd_req *r, wd_fault *f);
     wd_status (*item)(wd_req *r, size_t i, wd_fault *f);
@@ -45,14 +51,15 @@ typedef struct wd_route {
     void (*stream_fault)(wd_req *r, const wd_fault *f, wd_buf *out);
     const wd_field *field; /* [n_field] of the body, for /api/openapi.json */
     size_t n_field;
-    bool open;      /* needs no token */
-    bool by_prefix; /* path ends in '/', and a name follows */
-    bool no_model;  /* prepare, item and finish need none: "model" of the body is not looked at */
+    wd_body_kind body;
+    bool open;     /* needs no token */
+    bool no_model; /* prepare, item and finish need none: "model" of the body is not looked at */
 } wd_route;
 
 extern const wd_route wd_route_chat, wd_route_completions, wd_route_responses, wd_route_embeddings,
     wd_route_rerank, wd_route_rerank_v2, wd_route_models, wd_route_model, wd_route_tokenize,
-    wd_route_detokenize, wd_route_load, wd_route_unload, wd_route_health, wd_route_ready, wd_route_metrics,
+    wd_route_detokenize, wd_route_file_create, wd_route_file_list, wd_route_file, wd_route_file_content,
+    wd_route_file_delete, wd_route_load, wd_route_unload, wd_route_health, wd_route_ready, wd_route_metrics,
     wd_route_openapi, wd_route_version;
 
 /* All of them, in the order of the document. */
@@ -62,8 +69,9 @@ extern const size_t wd_serve__n_route;
 struct wd_req {
     wd_server *server;
     const wd_route *route;
-    char id[48];      /* ours: "req-..." */
-    const char *rest; /* of a by_prefix path: what follows it; loop thread only */
+    char id[48];                        /* ours: "req-..." */
+    char name[WD_NAME_MAX + 1];         /* what stands for {id} or {rest} */
+    char boundary[WD_BOUNDARY_MAX + 1]; /* of a form */
     atomic_uint refs;
     struct MHD_Connection *conn; /* loop thread; others resume it, under mu */
     int fd;                      /* of the connection, for watch.c */
@@ -81,6 +89,7 @@ struct wd_req {
     const char
         *about; /* the model that the record names where there is no `model`; set in prepare, or NULL */
     const wd_served *model; /* held from before prepare until finish is done; NULL: the route needs none */
+    wd_span input;          /* what the audit has a digest of; {0}: the body */
     uint64_t tenant;        /* of the visit, for the engine; 0: an open server */
     float weight;           /* the tenant's, likewise */
     void *state;
@@ -132,6 +141,7 @@ struct wd_server {
     atomic_size_t n_body; /* bytes of all bodies held */
     wd_models *models;    /* the options', or own_models */
     wd_models *own_models;
+    wd_files *files;
     pthread_mutex_t loading; /* held while a model is loaded; nothing is waited for under it but the loader */
     bool open;               /* no tokens are asked for: only loopback names are answered */
     sem_t decoders;          /* images decoded at the same time */
@@ -218,11 +228,12 @@ WD_MUST_CHECK wd_status wd_parts_add(wd_req *r, wd_parts *p, wd_part part, wd_fa
 
 /* One thing to be shown: a picture, a DICOM object or a ZIP file of a study, or a video. */
 typedef struct wd_show {
-    wd_span url;        /* "data:...;base64,..." */
+    wd_span url;        /* "data:...;base64,..."; or */
+    const char *file;   /* the id of a kept file */
     const char *window; /* of DICOM: media/window.h; several with commas */
     uint32_t n_slice;   /* of DICOM: most slices */
 } wd_show;
-/* v: a string, or an object with the string `key`, and "window" and "slices" of DICOM. The field at fault is appended to
+/* v: a string, or an object with the string `key` or "file_id", and "window" and "slices" of DICOM. The field at fault is appended to
  * param, of `room` bytes. */
 WD_MUST_CHECK wd_status wd_serve__read_show(const json_t *v, const char *key, char *param, size_t room,
                                             wd_show *out, wd_fault *f);
@@ -235,6 +246,15 @@ WD_MUST_CHECK wd_status wd_serve__show(wd_req *r, wd_shown *s, const wd_show *wh
  * down over all items of a request. */
 WD_MUST_CHECK wd_status wd_serve__item(wd_req *r, const json_t *v, const char *param, uint64_t *pixels,
                                        wd_item *out, wd_fault *f);
+
+/* --- kept files (openai/files.c) ---------------------------------------------------------------------------- */
+
+/* A file that the caller may use as by that action; else 404. */
+WD_MUST_CHECK wd_status wd_serve__find_file(wd_req *r, const char *id, const char *action, const char *param,
+                                            wd_kept *out, wd_fault *f);
+/* Its bytes, until the arena is reset. */
+WD_MUST_CHECK wd_status wd_serve__read_file(wd_req *r, const char *id, const char *param, wd_span *out,
+                                            wd_fault *f);
 
 /* Messages of the chat API (openai/messages.c). */
 typedef struct wd_messages {

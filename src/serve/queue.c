@@ -148,7 +148,8 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     r->arena = wd_arena_create(ARENA_MAX, true);
     if (!r->arena)
         return wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request");
-    WD_TRY(wd_serve__read_body(r, f));
+    if (r->route->body == WD_BODY_JSON)
+        WD_TRY(wd_serve__read_body(r, f));
     if (!r->route->no_model) {
         WD_TRY(wd_serve__choose_model(r, f));
         wd_metrics_gauge(r->model->metrics, WD_GAUGE_RUNNING, 1);
@@ -156,7 +157,9 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     }
     WD_TRY(r->route->prepare(r, f));
     const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->model ? r->model->name : r->about,
-                                       wd_buf_view(&r->body), f);
+                                       r->input.n ? r->input : wd_buf_view(&r->body), f);
+    if (r->input.n) /* a part of the body: it is needed until the end */
+        return st;
     wd_buf_wipe(&r->body);
     wd_buf_free(&r->body);
     return st;

@@ -50,6 +50,9 @@ typedef struct wd_serve_opts {
     uint32_t max_videos;           /* of a request                   default 4 */
     uint32_t max_choices;          /* "n"                            default 16 */
     uint32_t max_inputs;           /* texts to embed, documents      default 1024 */
+    const char *data;              /* directory, of the guard\'s, where files are kept; NULL: in memory */
+    uint64_t files_bytes;          /* of all files                   default 4 GiB, in memory 256 MiB */
+    uint32_t file_s;               /* a file\'s longest time          default 86400 */
     uint32_t idle_s;               /* a connection that does nothing default 60 */
     uint32_t request_s;            /* from its last byte to the end  default 600 */
 } wd_serve_opts;
@@ -68,6 +71,7 @@ typedef struct wd_serve_opts {
                       .max_videos = 4,                      \
                       .max_choices = 16,                    \
                       .max_inputs = 1024,                   \
+                      .file_s = 86400,                      \
                       .idle_s = 60,                         \
                       .request_s = 600 })
 

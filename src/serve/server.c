@@ -20,6 +20,8 @@
 #define DISCARD_MAX 4 /* times the largest body: what a refused client may still send */
 #define CONNECTION_MEMORY 65536
 #define STREAM_BLOCK 16384
+#define FILES_ON_DISK ((uint64_t)4 << 30)
+#define FILES_IN_MEMORY ((uint64_t)256 << 20)
 #define GRACE_MS 10000 /* for cancelled requests to end */
 
 /* --- answers ----------------------------------------------------------------------------------------------- */
@@ -66,8 +68,11 @@ static void add_headers(const wd_req *r, struct MHD_Response *resp)
         snprintf(retry, sizeof retry, "%u", r->fault.retry_s);
         MHD_add_response_header(resp, "Retry-After", retry);
     }
-    if (r->http == 405 && r->route)
-        MHD_add_response_header(resp, "Allow", r->route->method);
+    for (size_t i = 0; r->http == 405 && r->route && i < wd_serve__n_route; i++)
+        if (!strcmp(wd_serve__routes[i]->path, r->route->path))
+            MHD_add_response_header(resp, "Allow", wd_serve__routes[i]->method);
+    if (r->route && r->route->body == WD_BODY_NONE && !strncmp(r->type, "application/octet-stream", 24))
+        MHD_add_response_header(resp, "Content-Disposition", "attachment");
     if (r->http == 401)
         MHD_add_response_header(resp, "WWW-Authenticate", "Bearer");
     if (atomic_load(&r->server->draining))
@@ -128,16 +133,36 @@ static wd_status check_origin(const wd_server *s, struct MHD_Connection *c, wd_f
     return WD_OK;
 }
 
-static const wd_route *find_route(const char *url, const char *method, const char **rest, bool *other_method)
+/* The part of the path that stands for {id} or {rest} goes into name. */
+static bool path_matches(const char *pattern, const char *url, char name[WD_NAME_MAX + 1])
+{
+    name[0] = 0;
+    while (*pattern && *url) {
+        if (*pattern != '{') {
+            if (*pattern++ != *url++)
+                return false;
+            continue;
+        }
+        const size_t n = strncmp(pattern, "{rest}", 6) ? strcspn(url, "/") : strlen(url);
+        if (n == 0 || n > WD_NAME_MAX)
+            return false;
+        memcpy(name, url, n);
+        name[n] = 0;
+        pattern = strchr(pattern, '}') + 1;
+        url += n;
+    }
+    return !*pattern && !*url;
+}
+
+static const wd_route *find_route(const char *url, const char *method, char name[WD_NAME_MAX + 1],
+                                  bool *other_method)
 {
     const wd_route *same_path = NULL;
     const bool head = !strcmp(method, "HEAD");
     for (size_t i = 0; i < wd_serve__n_route; i++) {
         const wd_route *route = wd_serve__routes[i];
-        const size_t n = strlen(route->path);
-        if (route->by_prefix ? strncmp(url, route->path, n) != 0 || !url[n] : strcmp(url, route->path) != 0)
+        if (!path_matches(route->path, url, name))
             continue;
-        *rest = url + n;
         if (!strcmp(route->method, method) || (head && !strcmp(route->method, "GET")))
             return route;
         same_path = route;
@@ -173,13 +198,12 @@ static wd_status admit(wd_req *r, const char *url, const char *method, wd_fault 
     bool other_method = false;
     wd_server *s = r->server;
     WD_TRY(check_origin(s, r->conn, f));
-    r->route = find_route(url, method, &r->rest, &other_method);
+    r->route = find_route(url, method, r->name, &other_method);
     if (!r->route)
         return wd_fault_set(f, 404, "unknown_path", NULL, "no such path; /api/openapi.json lists them");
     WD_TRY(ask_guard(r, url, method, f));
     if (other_method)
-        return wd_fault_set(f, 405, "method_not_allowed", NULL, "%s takes %s", r->route->path,
-                            r->route->method);
+        return wd_fault_set(f, 405, "method_not_allowed", NULL, "%s: not by this method", r->route->path);
     if (atomic_load(&s->draining) && !r->route->now) {
         wd_fault_set(f, 503, "draining", NULL, "the server is shutting down");
         f->retry_s = 5;
@@ -189,6 +213,10 @@ static wd_status admit(wd_req *r, const char *url, const char *method, wd_fault 
     if (len && strtoull(len, NULL, 10) > s->o.body_bytes)
         return wd_fault_set(f, 413, "body_too_large", NULL, "the body has more than %zu bytes",
                             s->o.body_bytes);
+    wd_err err = { 0 };
+    const char *type = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Content-Type");
+    if (r->route->body == WD_BODY_FORM && wd_multipart_boundary(type, r->boundary, &err))
+        return wd_fault_set(f, 415, "unsupported", NULL, "%s", err.text);
     return WD_OK;
 }
 
@@ -361,9 +389,11 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **req, enum M
         wd_metrics_count(s->metrics, WD_COUNTER_SLOW_READER, 1);
     if (why && !strcmp(why, "vanished"))
         wd_metrics_count(s->metrics, WD_COUNTER_VANISHED, 1);
-    for (size_t i = 0; r->route && i < wd_serve__n_route; i++)
-        if (wd_serve__routes[i] == r->route)
-            wd_metrics_answer(s->metrics, i, http);
+    size_t i = 0; /* counted by path: the first route that has it */
+    while (r->route && strcmp(wd_serve__routes[i]->path, r->route->path) != 0)
+        i++;
+    if (r->route)
+        wd_metrics_answer(s->metrics, i, http);
     wd_serve__unref(r);
 }
 
@@ -466,6 +496,15 @@ static wd_status open_models(wd_server *s, wd_err *err)
     return wd_models_add(s->models, &one, false, err);
 }
 
+static wd_status open_files(wd_server *s, wd_err *err)
+{
+    wd_files_opts o = WD_FILES_OPTS_DEFAULT;
+    o.dir = s->o.data;
+    o.max_bytes = s->o.files_bytes ? s->o.files_bytes : o.dir ? FILES_ON_DISK : FILES_IN_MEMORY;
+    o.owner_bytes = s->o.guard ? o.max_bytes / 4 : o.max_bytes;
+    return wd_files_open(&o, &s->files, err);
+}
+
 static wd_status start(wd_server *s, wd_err *err)
 {
     address a;
@@ -478,6 +517,7 @@ static wd_status start(wd_server *s, wd_err *err)
     if (!s->metrics)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
     WD_TRY(wd_constraint_cache_create(s->o.constraint_bytes, &s->constraints, err));
+    WD_TRY(open_files(s, err));
     WD_TRY(wd_watcher_create(s, &s->watcher, err));
     WD_TRY(wd_queue_create(s, &s->queue, err));
     return listen_on(s, &a, err);
@@ -536,6 +576,7 @@ void wd_serve_stop(wd_server *s)
     wd_metrics_destroy(s->metrics);
     pthread_mutex_destroy(&s->loading);
     wd_constraint_cache_destroy(s->constraints);
+    wd_files_close(s->files);
     sem_destroy(&s->decoders);
     wd_free(s);
 }

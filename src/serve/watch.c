@@ -1,4 +1,4 @@
-/* Clients that have gone, and requests whose time is over.
+/* Clients that have gone, requests whose time is over, and files whose time is.
  *
  * While a connection is suspended libmicrohttpd does not look at it: a client that closes it would be noticed only when
  * the reply is written. Here its descriptor waits in an epoll set for nothing but the hang-up. A half-closed connection
@@ -12,7 +12,8 @@
 #include "base/clock.h"
 #include "serve/inner.h"
 
-#define LOOK_MS 200 /* how late a deadline may be noticed */
+#define SWEEP_NS ((uint64_t)30 * 1000000000) /* how often files whose time is over are looked for */
+#define LOOK_MS 200                          /* how late a deadline may be noticed */
 
 struct wd_watcher {
     wd_server *server;
@@ -78,6 +79,7 @@ static void hung_up(struct wd_watcher *w, int fd)
 static void *watch(void *arg)
 {
     struct wd_watcher *w = arg;
+    uint64_t swept = wd_clock_ns();
     for (bool stop = false; !stop;) {
         struct epoll_event ev[64];
         const int n = epoll_wait(w->epoll, ev, (int)WD_COUNT(ev), LOOK_MS);
@@ -91,6 +93,10 @@ static void *watch(void *arg)
                 wd_serve__cancel(r, "deadline");
         stop = w->stop;
         pthread_mutex_unlock(&w->mu);
+        if (now - swept > SWEEP_NS) {
+            wd_files_sweep(w->server->files);
+            swept = now;
+        }
     }
     return NULL;
 }

@@ -104,9 +104,15 @@ wd_status wd_serve__read_show(const json_t *v, const char *key, char *param, siz
     *out = (wd_show){ .window = "file", .n_slice = SLICES_DEFAULT };
     if (json_is_object(v)) {
         WD_TRY(read_view(v, param, room, out, f));
-        v = json_object_get(v, key);
+        const json_t *file = json_object_get(v, "file_id");
+        const bool kept = file && !json_is_null(file);
         const size_t n = strlen(param);
-        snprintf(param + n, room - n, ".%s", key);
+        v = kept ? file : json_object_get(v, key);
+        snprintf(param + n, room - n, ".%s", kept ? "file_id" : key);
+        if (kept && json_is_string(v)) {
+            out->file = json_string_value(v);
+            return WD_OK;
+        }
     }
     if (!json_is_string(v))
         return wd_fault_set(f, 400, "invalid_type", param, "%s is %s, expected a string", param,
@@ -253,7 +259,13 @@ wd_status wd_serve__show(wd_req *r, wd_shown *s, const wd_show *what, const char
     wd_span bytes;
     if (!r->model->engine->info.sees)
         return wd_fault_set(f, 400, "unsupported", param, "%s: this model takes no images", param);
-    WD_TRY(read_data_url(r, what->url, param, &bytes, f));
+    if (what->file) {
+        wd_kept k;
+        WD_TRY(wd_serve__find_file(r, what->file, "file.content", param, &k, f));
+        WD_TRY(wd_serve__read_file(r, k.id, param, &bytes, f));
+    } else {
+        WD_TRY(read_data_url(r, what->url, param, &bytes, f));
+    }
     switch (wd_media_kind_of(bytes)) {
     case WD_MEDIA_DICOM:
     case WD_MEDIA_ZIP:
