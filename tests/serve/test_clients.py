@@ -7,9 +7,12 @@ import contextlib
 import json
 import os
 import pathlib
+import socket
+import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import typing
 import unittest
 import urllib.request
@@ -316,6 +319,84 @@ class GoldenModel(unittest.TestCase):
                 client(server).responses.create(model="vl-dense", input=[{"role": "user", "content": [
                     {"type": "input_file", "file_data": as_url(film), "window": "nonsense"}]}])
             self.assertIn("window", str(e.exception))
+
+
+    def test_files_are_kept_shown_and_deleted(self):
+        film = pathlib.Path(__file__).parent.parent / "golden/dicom/window_linear.dcm"
+        want = ward("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "--json", "-i", film, "What is it?")
+        with ward_serve(CKPT / "vl-dense") as server:
+            c = client(server)
+            kept = c.files.create(file=film, purpose="user_data",
+                                  expires_after={"anchor": "created_at", "seconds": 3600})
+            self.assertEqual((kept.filename, kept.bytes, kept.expires_at - kept.created_at),
+                             (film.name, film.stat().st_size, 3600))
+            other = c.files.create(file=("x.png", png(8, 8, 1)), purpose="vision")
+            self.assertEqual([f.id for f in c.files.list(limit=1)], [other.id, kept.id])  # pages, newest first
+            self.assertEqual(c.files.retrieve(kept.id), kept)
+            self.assertEqual(c.files.content(kept.id).read(), film.read_bytes())
+            r = c.chat.completions.create(model="vl-dense", temperature=0, max_tokens=8, messages=[{"role": "user", "content": [
+                {"type": "file", "file": {"file_id": kept.id}}, {"type": "text", "text": "What is it?"}]}])
+            self.assertEqual(r.choices[0].message.content, want["text"])
+            r = c.responses.create(model="vl-dense", temperature=0, max_output_tokens=8, input=[{"role": "user", "content": [
+                {"type": "input_file", "file_id": kept.id}, {"type": "input_text", "text": "What is it?"}]}])
+            self.assertEqual(r.output_text, want["text"])
+            self.assertTrue(c.files.delete(kept.id).deleted)
+            with self.assertRaises(openai.NotFoundError):
+                c.files.content(kept.id)
+            with self.assertRaises(openai.BadRequestError):
+                c.files.create(file=("x.pdf", b"%PDF-1.7"), purpose="user_data")
+
+    def test_coheres_client_ranks(self):
+        import cohere
+        documents = ["Blunted sinus.", "No fracture.", "A nodule of 8 mm in the right upper lobe."]
+        want = ward("rerank", "-m", CKPT / "vl-dense", "--json", "nodule", *documents)["results"]
+        with ward_serve(CKPT / "vl-dense") as server:
+            got = cohere.ClientV2(api_key="none", base_url=server).rerank(model="vl-dense", query="nodule",
+                                                                          documents=documents, top_n=2)
+            self.assertEqual([x.index for x in got.results], [x["index"] for x in want[:2]])
+            for x, y in zip(got.results, want):
+                self.assertAlmostEqual(x.relevance_score, y["score"], delta=1e-6)
+
+
+class Service(unittest.TestCase):
+    """What the service manager and the network see."""
+
+    def test_tls_is_spoken_to_those_who_trust_the_certificate(self):
+        import httpx
+        folder = CKPT.parent
+        cert, key = folder / "client.crt", folder / "client.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                        "-keyout", key, "-out", cert], check=True, capture_output=True)
+        with ward_serve(MODELS / "demo-text", "--tls-cert", cert, "--tls-key", key) as plain:
+            url = plain.replace("http://", "https://")
+            trusts = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0,
+                                   http_client=httpx.Client(verify=ssl.create_default_context(cafile=str(cert))))
+            parts = list(trusts.chat.completions.create(model="demo-text", messages=HELLO, temperature=0, max_tokens=8,
+                                                        stream=True))
+            self.assertGreater(len(parts), 3)
+            with self.assertRaises(openai.APIConnectionError) as e:
+                client(url).models.list()
+            self.assertIn("CERTIFICATE_VERIFY_FAILED", repr(e.exception.__cause__))
+            with self.assertRaises(openai.APIConnectionError):
+                client(plain).models.list()
+        r = subprocess.run([WARD, "serve", "-m", MODELS / "demo-text", "--port", "0", "--address", "0.0.0.0"],
+                           capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        self.assertEqual(r.returncode, 2)
+        self.assertIn(b"TLS certificate", r.stderr)
+
+    def test_the_service_manager_is_told(self):
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.bind(folder + "/notify")
+            s.settimeout(60)
+            os.environ["NOTIFY_SOCKET"] = folder + "/notify"
+            try:
+                with ward_serve(MODELS / "demo-text") as url:
+                    self.assertEqual(s.recv(100), b"READY=1")
+                    self.assertEqual(json.loads(urllib.request.urlopen(url + "/ready").read()), {"status": "ready"})
+                self.assertEqual(s.recv(100), b"STOPPING=1")
+            finally:
+                del os.environ["NOTIFY_SOCKET"]
 
 
 class Tools(unittest.TestCase):
