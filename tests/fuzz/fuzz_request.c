@@ -3,6 +3,7 @@
 
 #include "serve/inner.h"
 #include "text/mini.h"
+#include "text/schema/cache.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,6 +36,7 @@ static void open_once(void)
     sem_init(&server.decoders, 0, 1);
     server.metrics = wd_metrics_create();
     must(server.metrics != NULL);
+    must(!wd_constraint_cache_create(server.o.constraint_bytes, &server.constraints, &err));
     model = (wd_served){
         .name = "m", .engine = &engine, .tokenizer = tok, .kind = WD_CHAT_QWEN3, .metrics = server.metrics
     };
