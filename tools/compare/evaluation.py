@@ -10,7 +10,8 @@ every other one the first different token is shown, with how far apart the two t
 and in float32: a difference in rounding has a margin of a few units in the last place of bf16, a mistake does not.
 Reranked pairs: the scores' largest difference, and queries whose first slice is the same. Embeddings: least cosine.
 
---itself: also how many replies transformers gives twice when only its attention is another (eager, sdpa).
+--itself: also how many replies transformers gives twice when only its attention is another (eager, sdpa), and how far apart
+vectors are.
 
 Exit status 1 when fewer than --least (default 0.99) of the replies are identical.
 The environment is that of tools/golden/requirements.txt.
@@ -161,16 +162,23 @@ class Pairs:
 
 
 class Vectors:
-    def __init__(self, ref):
-        self.ref, self.n, self.least = ref, 0, 1.0
+    def __init__(self, ref, exact, other):
+        self.ref, self.exact, self.other = ref, exact, other
+        self.n, self.least, self.off = 0, 1.0, {}
 
     def add(self, call):
         ids = self.ref.tokenizer.encode(call["prompt"]).ids  # with the anchor that the post-processor adds
         self.n += 1
-        self.least = min(self.least, float(self.ref.vector(ids, call["pixels"]) @ np.array(call["vector"], np.float32)))
+        ours, theirs = np.array(call["vector"], np.float32), self.ref.vector(ids, call["pixels"])
+        self.least = min(self.least, float(theirs @ ours))
+        if self.other:
+            exact, itself = self.exact().vector(ids, call["pixels"]), self.other.vector(ids, call["pixels"])
+            for pair, a, b in (("Ward, transformers", ours, theirs), ("transformers, itself", theirs, itself),
+                               ("Ward, float32", ours, exact), ("transformers, float32", theirs, exact)):
+                self.off[pair] = self.off.get(pair, 0.0) + float(np.linalg.norm(a - b))
 
     def result(self):
-        return {"vectors": self.n, "cosine_min": self.least}
+        return {"vectors": self.n, "cosine_min": self.least, "distance": {k: v / self.n for k, v in self.off.items()}}
 
 
 def main():
@@ -196,7 +204,7 @@ def main():
         return exact[0]
 
     other = Reference(o.model, ref.dtype, "sdpa") if o.itself else None
-    kinds = {"generate": Replies(ref, in_f32, other), "rerank": Pairs(ref), "embed": Vectors(ref)}
+    kinds = {"generate": Replies(ref, in_f32, other), "rerank": Pairs(ref), "embed": Vectors(ref, in_f32, other)}
     start, done, skipped = time.time(), 0, 0
     for call in read_records(o.record):
         if o.limit and done == o.limit:
@@ -226,6 +234,8 @@ def main():
               f"{out['same_first']} of {out['queries']} queries have the same first slice")
     if kinds["embed"].n:
         print(f"{out['vectors']} vectors: least cosine {out['cosine_min']:.6f}")
+        for pair, off in out["distance"].items():
+            print(f"  {pair}: {off:.4f} apart (mean)")
     if o.json:
         with open(o.json, "w", encoding="utf-8") as f:
             json.dump(out, f, ensure_ascii=False, indent=1)
