@@ -150,7 +150,6 @@ wd_status wd_file_sync_dir(const char *path, wd_err *err)
 static wd_status write_file(const char *path, const wd_span *parts, size_t n, mode_t mode, wd_err *err)
 {
     char tmp[4096];
-    wd_err ignored;
     if (snprintf(tmp, sizeof tmp, "%s.XXXXXX", path) >= (int)sizeof tmp)
         return WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", path);
     const int fd = wd_inject_here() ? (errno = EACCES, -1) : mkostemp(tmp, O_CLOEXEC);
@@ -165,24 +164,26 @@ static wd_status write_file(const char *path, const wd_span *parts, size_t n, mo
         st = fail_errno(err, path, "rename into place", errno);
     if (st)
         unlink(tmp);
-    else
-        (void)(wd_file_sync_dir(path, &ignored) == WD_OK); /* the rename is durable once the directory is */
     return st;
 }
 
 wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, wd_err *err)
 {
-    return write_file(path, parts, n, 0644, err);
+    wd_err ignored;
+    WD_TRY(write_file(path, parts, n, 0644, err));
+    (void)(wd_file_sync_dir(path, &ignored) == WD_OK); /* whole it is anyway */
+    return WD_OK;
 }
 
 wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err)
 {
-    return write_file(path, &bytes, 1, 0644, err);
+    return wd_file_write_parts(path, &bytes, 1, err);
 }
 
 wd_status wd_file_write_secret(const char *path, wd_span bytes, wd_err *err)
 {
-    return write_file(path, &bytes, 1, 0600, err);
+    WD_TRY(write_file(path, &bytes, 1, 0600, err));
+    return wd_file_sync_dir(path, err);
 }
 
 bool wd_file_exists(const char *path)

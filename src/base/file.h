@@ -24,7 +24,8 @@ WD_MUST_CHECK int wd_file_open_read(const char *path, uint64_t *size, wd_err *er
 /* Writes to a temporary file beside path, syncs, renames over it: after a crash or a full disk the old file
  * or the whole new one is there, never a part. */
 WD_MUST_CHECK wd_status wd_file_write(const char *path, wd_span bytes, wd_err *err);
-/* The same, readable by the owner only (mode 0600) from its first byte on. */
+/* Readable by the owner only (mode 0600) from its first byte on, and durable when it says WD_OK. When only the directory
+ * could not be synced, the new file stands in its place and the status is that failure's. */
 WD_MUST_CHECK wd_status wd_file_write_secret(const char *path, wd_span bytes, wd_err *err);
 /* wd_file_write of n pieces one after another. */
 WD_MUST_CHECK wd_status wd_file_write_parts(const char *path, const wd_span *parts, size_t n, wd_err *err);

@@ -212,10 +212,8 @@ static wd_status write_out(const wd_files *f, const wd_kept *k, wd_span content,
         st = seal(f, "content", k->id, content, &file, err);
     if (!st)
         st = wd_buf_check(&file, k->id, err);
-    if (!st)
-        st = wd_file_write_secret(path, wd_buf_view(&file), err);
-    if (!st && (st = wd_file_sync_dir(path, err)) != WD_OK)
-        unlink(path);
+    if (!st && (st = wd_file_write_secret(path, wd_buf_view(&file), err)) != WD_OK)
+        unlink(path); /* it may stand there, but not durably */
     wd_buf_wipe(&facts);
     wd_buf_free(&facts);
     wd_buf_free(&file);
