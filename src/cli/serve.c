@@ -19,8 +19,8 @@ typedef struct options {
     wd_opt_list models, adapters;
     const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors;
     int64_t memory_mb, port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s,
-        request_s, drain_s, files_mb, file_h;
-    bool json;
+        request_s, drain_s, files_mb, file_h, responses_mb, response_h;
+    bool json, store_responses;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -49,6 +49,9 @@ static const wd_opt opts[] = {
     { "max-images", 0, WD_OPT_INT, AT(max_images), "64", 0, 10000, "of one request" },
     { "files-mb", 0, WD_OPT_INT, AT(files_mb), "0", 0, 1 << 24, "all uploaded files, MiB; 0: 4096 with --data, else 256 in memory" },
     { "file-h", 0, WD_OPT_INT, AT(file_h), "24", 1, 24 * 366, "hours that an uploaded file is kept" },
+    { "responses-mb", 0, WD_OPT_INT, AT(responses_mb), "0", 0, 1 << 24, "all responses that are kept, MiB; 0: 1024 with --data, else 64 in memory" },
+    { "response-h", 0, WD_OPT_INT, AT(response_h), "24", 1, 24 * 366, "hours that a response is kept" },
+    { "store-responses", 0, WD_OPT_BOOL, AT(store_responses), "false", 0, 0, "keep responses also where a request does not say store" },
     { "idle-s", 0, WD_OPT_INT, AT(idle_s), "60", 1, 86400, "seconds after which a silent connection is closed" },
     { "request-s", 0, WD_OPT_INT, AT(request_s), "600", 1, 86400, "seconds that a request may take" },
     { "drain-s", 0, WD_OPT_INT, AT(drain_s), "30", 0, 86400, "seconds that running requests have at the end" },
@@ -132,6 +135,9 @@ static wd_status serve(wd_cli *cli, const options *o, wd_cli_served *models, wd_
     so.data = o->data;
     so.files_bytes = (uint64_t)o->files_mb << 20;
     so.file_s = (uint32_t)o->file_h * 3600;
+    so.responses_bytes = (uint64_t)o->responses_mb << 20;
+    so.response_s = (uint32_t)o->response_h * 3600;
+    so.store_responses = o->store_responses;
     so.idle_s = (uint32_t)o->idle_s;
     so.request_s = (uint32_t)o->request_s;
     WD_TRY(read_pem(cli, o->tls_cert, &so.cert, err));

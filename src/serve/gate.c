@@ -44,17 +44,17 @@ const char *wd_gate_owner(const wd_visit *v)
     return v ? wd_visit_who(v)->subject : "";
 }
 
-wd_status wd_gate_file(wd_visit *v, const char *action, const char *id, const char *tenant, const char *owner,
-                       const char *param, wd_fault *f)
+wd_status wd_gate_object(wd_visit *v, const char *action, const char *kind, const char *id,
+                         const char *tenant, const char *owner, const char *param, wd_fault *f)
 {
     wd_err err = { 0 };
-    const wd_status st = v                   ? wd_visit_object_for(v, action, "file", id, tenant, owner, &err)
+    const wd_status st = v                   ? wd_visit_object_for(v, action, kind, id, tenant, owner, &err)
                          : *tenant || *owner ? WD_E_NOT_FOUND
                                              : WD_OK;
     if (!st)
         return WD_OK;
     wd_fault_set(f, st == WD_E_NOT_FOUND ? 404 : 500, st == WD_E_NOT_FOUND ? "not_found" : "internal", param,
-                 "no such file");
+                 "no such %s", kind);
     return WD_E_INVALID;
 }
 

@@ -20,10 +20,10 @@ float wd_gate_weight(const wd_visit *v); /* the tenant's share of the engine; 1 
 /* Whose an object is that is made now: "" for an open server. */
 const char *wd_gate_tenant_name(const wd_visit *v);
 const char *wd_gate_owner(const wd_visit *v);
-/* May a file be used as by that action? WD_E_INVALID and 404 when not: answered as if it did not exist. An open server has
+/* May an object ("file", "response") be used as by that action? WD_E_INVALID and 404 when not: answered as if it did not exist. An open server has
  * one owner. */
-WD_MUST_CHECK wd_status wd_gate_file(wd_visit *v, const char *action, const char *id, const char *tenant,
-                                     const char *owner, const char *param, wd_fault *f);
+WD_MUST_CHECK wd_status wd_gate_object(wd_visit *v, const char *action, const char *kind, const char *id,
+                                       const char *tenant, const char *owner, const char *param, wd_fault *f);
 /* Before any work: the record that it begins is on disk. input: what was asked, of which a keyed digest is kept. */
 WD_MUST_CHECK wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input,
                                       wd_fault *f);

@@ -56,11 +56,11 @@ typedef struct wd_route {
     bool no_model; /* prepare, item and finish need none: "model" of the body is not looked at */
 } wd_route;
 
-extern const wd_route wd_route_chat, wd_route_completions, wd_route_responses, wd_route_embeddings,
-    wd_route_rerank, wd_route_rerank_v2, wd_route_models, wd_route_model, wd_route_tokenize,
-    wd_route_detokenize, wd_route_file_create, wd_route_file_list, wd_route_file, wd_route_file_content,
-    wd_route_file_delete, wd_route_load, wd_route_unload, wd_route_health, wd_route_ready, wd_route_metrics,
-    wd_route_openapi, wd_route_version;
+extern const wd_route wd_route_chat, wd_route_completions, wd_route_responses, wd_route_response,
+    wd_route_response_delete, wd_route_embeddings, wd_route_rerank, wd_route_rerank_v2, wd_route_models,
+    wd_route_model, wd_route_tokenize, wd_route_detokenize, wd_route_file_create, wd_route_file_list,
+    wd_route_file, wd_route_file_content, wd_route_file_delete, wd_route_load, wd_route_unload,
+    wd_route_health, wd_route_ready, wd_route_metrics, wd_route_openapi, wd_route_version;
 
 /* All of them, in the order of the document. */
 extern const wd_route *const wd_serve__routes[];
@@ -141,7 +141,7 @@ struct wd_server {
     atomic_size_t n_body; /* bytes of all bodies held */
     wd_models *models;    /* the options', or own_models */
     wd_models *own_models;
-    wd_files *files;
+    wd_files *files, *responses;
     pthread_mutex_t loading; /* held while a model is loaded; nothing is waited for under it but the loader */
     bool open;               /* no tokens are asked for: only loopback names are answered */
     sem_t decoders;          /* images decoded at the same time */
@@ -247,14 +247,16 @@ WD_MUST_CHECK wd_status wd_serve__show(wd_req *r, wd_shown *s, const wd_show *wh
 WD_MUST_CHECK wd_status wd_serve__item(wd_req *r, const json_t *v, const char *param, uint64_t *pixels,
                                        wd_item *out, wd_fault *f);
 
-/* --- kept files (openai/files.c) ---------------------------------------------------------------------------- */
+/* --- kept files and responses (openai/files.c) ---------------------------------------------------------------------------- */
 
-/* A file that the caller may use as by that action; else 404. */
-WD_MUST_CHECK wd_status wd_serve__find_file(wd_req *r, const char *id, const char *action, const char *param,
-                                            wd_kept *out, wd_fault *f);
+/* One that the caller may use as by that action; else 404. */
+WD_MUST_CHECK wd_status wd_serve__find_kept(wd_req *r, wd_files *in, const char *id, const char *action,
+                                            const char *param, wd_kept *out, wd_fault *f);
 /* Its bytes, until the arena is reset. */
-WD_MUST_CHECK wd_status wd_serve__read_file(wd_req *r, const char *id, const char *param, wd_span *out,
-                                            wd_fault *f);
+WD_MUST_CHECK wd_status wd_serve__read_kept(wd_req *r, wd_files *in, const char *id, const char *param,
+                                            wd_span *out, wd_fault *f);
+/* What wd_files_put or wd_files_room said. */
+wd_status wd_serve__not_kept(wd_fault *f, wd_status st, const char *param, const wd_err *err);
 
 /* Messages of the chat API (openai/messages.c). */
 typedef struct wd_messages {

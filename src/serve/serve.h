@@ -53,6 +53,9 @@ typedef struct wd_serve_opts {
     const char *data;              /* directory, of the guard\'s, where files are kept; NULL: in memory */
     uint64_t files_bytes;          /* of all files                   default 4 GiB, in memory 256 MiB */
     uint32_t file_s;               /* a file\'s longest time          default 86400 */
+    uint64_t responses_bytes;      /* of all responses that are kept default 1 GiB, in memory 64 MiB */
+    uint32_t response_s;           /* how long                       default 86400 */
+    bool store_responses;          /* also those whose request does not say "store"   default false */
     uint32_t idle_s;               /* a connection that does nothing default 60 */
     uint32_t request_s;            /* from its last byte to the end  default 600 */
 } wd_serve_opts;
@@ -72,6 +75,7 @@ typedef struct wd_serve_opts {
                       .max_choices = 16,                    \
                       .max_inputs = 1024,                   \
                       .file_s = 86400,                      \
+                      .response_s = 86400,                  \
                       .idle_s = 60,                         \
                       .request_s = 600 })
 

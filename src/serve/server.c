@@ -22,6 +22,8 @@
 #define STREAM_BLOCK 16384
 #define FILES_ON_DISK ((uint64_t)4 << 30)
 #define FILES_IN_MEMORY ((uint64_t)256 << 20)
+#define RESPONSES_ON_DISK ((uint64_t)1 << 30)
+#define RESPONSES_IN_MEMORY ((uint64_t)64 << 20)
 #define GRACE_MS 10000 /* for cancelled requests to end */
 
 /* --- answers ----------------------------------------------------------------------------------------------- */
@@ -496,13 +498,25 @@ static wd_status open_models(wd_server *s, wd_err *err)
     return wd_models_add(s->models, &one, false, err);
 }
 
-static wd_status open_files(wd_server *s, wd_err *err)
+static wd_status open_kept(const wd_server *s, wd_files_kind kind, uint64_t bytes, wd_files **out,
+                           wd_err *err)
 {
     wd_files_opts o = WD_FILES_OPTS_DEFAULT;
+    o.kind = kind;
     o.dir = s->o.data;
-    o.max_bytes = s->o.files_bytes ? s->o.files_bytes : o.dir ? FILES_ON_DISK : FILES_IN_MEMORY;
-    o.owner_bytes = s->o.guard ? o.max_bytes / 4 : o.max_bytes;
-    return wd_files_open(&o, &s->files, err);
+    o.max_bytes = bytes;
+    o.owner_bytes = s->o.guard ? bytes / 4 : bytes;
+    return wd_files_open(&o, out, err);
+}
+
+static wd_status open_files(wd_server *s, wd_err *err)
+{
+    const bool on_disk = s->o.data != NULL;
+    const uint64_t files = on_disk ? FILES_ON_DISK : FILES_IN_MEMORY,
+                   responses = on_disk ? RESPONSES_ON_DISK : RESPONSES_IN_MEMORY;
+    WD_TRY(open_kept(s, WD_FILES_UPLOADS, s->o.files_bytes ? s->o.files_bytes : files, &s->files, err));
+    return open_kept(s, WD_FILES_RESPONSES, s->o.responses_bytes ? s->o.responses_bytes : responses,
+                     &s->responses, err);
 }
 
 static wd_status start(wd_server *s, wd_err *err)
@@ -577,6 +591,7 @@ void wd_serve_stop(wd_server *s)
     pthread_mutex_destroy(&s->loading);
     wd_constraint_cache_destroy(s->constraints);
     wd_files_close(s->files);
+    wd_files_close(s->responses);
     sem_destroy(&s->decoders);
     wd_free(s);
 }

@@ -95,6 +95,7 @@ static void *watch(void *arg)
         pthread_mutex_unlock(&w->mu);
         if (now - swept > SWEEP_NS) {
             wd_files_sweep(w->server->files);
+            wd_files_sweep(w->server->responses);
             swept = now;
         }
     }

@@ -30,15 +30,24 @@
 #define FACTS_MAX 8192
 #define CONTENT_MAX ((size_t)1 << 34)
 #define PATH_MAX_ 4096
+#define PREFIX 5 /* of ids: "file-", "resp_" */
 
 typedef struct entry {
     wd_kept k;
     wd_buf content; /* in memory alone */
 } entry;
 
+/* The two kinds: their directory (and key: "files.key"), the beginning of ids, and their name in sentences. */
+static const struct {
+    const char *dir, *prefix, *one;
+} kinds[] = {
+    [WD_FILES_UPLOADS] = { "files", "file-", "file" },
+    [WD_FILES_RESPONSES] = { "responses", "resp_", "response" },
+};
+
 struct wd_files {
     wd_files_opts o;
-    char dir[PATH_MAX_]; /* DIR/files; empty: in memory */
+    char dir[PATH_MAX_]; /* DIR/files, DIR/responses; empty: in memory */
     uint8_t key[KEY];
     pthread_mutex_t mu;
     entry **entry; /* [n] */
@@ -260,21 +269,29 @@ static void free_entry(entry *e)
     wd_free(e);
 }
 
-/* Under mu. Room for one more pointer is made when its place is reserved: adding cannot fail. */
-static wd_status reserve(wd_files *f, const wd_kept *k, wd_err *err)
+/* Under mu. */
+static wd_status check_room(const wd_files *f, const wd_kept *k, wd_err *err)
 {
+    const char *one = kinds[f->o.kind].one;
     uint64_t own = 0;
     for (size_t i = 0; i < f->n; i++)
         if (!strcmp(f->entry[i]->k.owner, k->owner) && !strcmp(f->entry[i]->k.tenant, k->tenant))
             own += f->entry[i]->k.bytes;
     if (f->n_all >= f->o.max_files)
-        return WD_FAIL(err, WD_E_LIMIT, "%u files are kept already: delete some", f->o.max_files);
-    if (k->bytes > f->o.max_bytes - f->n_bytes)
-        return WD_FAIL(err, WD_E_LIMIT, "there is no room for %llu bytes: all files together may have %llu",
-                       (unsigned long long)k->bytes, (unsigned long long)f->o.max_bytes);
+        return WD_FAIL(err, WD_E_LIMIT, "%u %ss are kept already: delete some", f->o.max_files, one);
+    if (f->n_bytes > f->o.max_bytes || k->bytes > f->o.max_bytes - f->n_bytes)
+        return WD_FAIL(err, WD_E_LIMIT, "there is no room for %llu bytes: all %ss together may have %llu",
+                       (unsigned long long)k->bytes, one, (unsigned long long)f->o.max_bytes);
     if (k->bytes > f->o.owner_bytes || own > f->o.owner_bytes - k->bytes)
-        return WD_FAIL(err, WD_E_LIMIT, "your files have %llu bytes already, and may have %llu: delete some",
-                       (unsigned long long)own, (unsigned long long)f->o.owner_bytes);
+        return WD_FAIL(err, WD_E_LIMIT, "your %ss have %llu bytes already, and may have %llu: delete some",
+                       one, (unsigned long long)own, (unsigned long long)f->o.owner_bytes);
+    return WD_OK;
+}
+
+/* Under mu. Room for one more pointer is made when its place is reserved: adding cannot fail. */
+static wd_status reserve(wd_files *f, const wd_kept *k, wd_err *err)
+{
+    WD_TRY(check_room(f, k, err));
     if (f->n_all >= f->cap) {
         const size_t cap = f->cap ? 2 * f->cap : 64;
         entry **more = wd_realloc(f->entry, cap, sizeof *more);
@@ -296,9 +313,10 @@ static size_t index_of(const wd_files *f, const char *id)
     return SIZE_MAX;
 }
 
-static wd_status no_such_file(wd_err *err)
+static wd_status no_such_file(const wd_files *f, wd_err *err)
 {
-    return WD_FAIL(err, WD_E_NOT_FOUND, "no such file"); /* the id is the client's: it is not repeated */
+    return WD_FAIL(err, WD_E_NOT_FOUND, "no such %s",
+                   kinds[f->o.kind].one); /* the id is the client's: it is not repeated */
 }
 
 static entry *take_out(wd_files *f, size_t i)
@@ -367,7 +385,7 @@ static wd_status load_all(wd_files *f, wd_err *err)
     f->o.max_files = UINT32_MAX;
     for (size_t i = 0; !st && i < n; i++) {
         wd_err why = { 0 };
-        if (strncmp(names[i], "file-", 5) != 0)
+        if (strncmp(names[i], kinds[f->o.kind].prefix, PREFIX) != 0)
             continue;
         if (strchr(names[i], '.')) {
             if (path_of(f, names[i], path, &why) == WD_OK)
@@ -391,9 +409,10 @@ static wd_status load_all(wd_files *f, wd_err *err)
 
 static wd_status open_dir(wd_files *f, wd_err *err)
 {
+    const char *what = kinds[f->o.kind].dir;
     char path[PATH_MAX_];
-    if (snprintf(f->dir, sizeof f->dir, "%s/files", f->o.dir) >= (int)sizeof f->dir ||
-        snprintf(path, sizeof path, "%s/files.key", f->o.dir) >= (int)sizeof path)
+    if (snprintf(f->dir, sizeof f->dir, "%s/%s", f->o.dir, what) >= (int)sizeof f->dir ||
+        snprintf(path, sizeof path, "%s/%s.key", f->o.dir, what) >= (int)sizeof path)
         return WD_FAIL(err, WD_E_INVALID, "%s: the path is too long", f->o.dir);
     if (mkdir(f->dir, 0700) < 0 && errno != EEXIST)
         return WD_FAIL(err, WD_E_IO, "%s: cannot create the directory: %s", f->dir, strerror(errno));
@@ -434,21 +453,39 @@ void wd_files_close(wd_files *f)
     wd_free(f);
 }
 
+const char *wd_files_noun(const wd_files *f)
+{
+    return kinds[f->o.kind].one;
+}
+
 /* --- use --------------------------------------------------------------------------------------------------- */
 
-static void new_id(char out[WD_FILE_ID_MAX])
+static void new_id(const wd_files *f, char out[WD_FILE_ID_MAX])
 {
     static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    memcpy(out, "file-", 5);
-    for (size_t i = 5; i < 29; i++)
+    memcpy(out, kinds[f->o.kind].prefix, PREFIX);
+    for (size_t i = PREFIX; i < PREFIX + 24; i++)
         out[i] = letters[randombytes_uniform(sizeof letters - 1)];
-    out[29] = 0;
+    out[PREFIX + 24] = 0;
+}
+
+wd_status wd_files_room(wd_files *f, const char *tenant, const char *owner, uint64_t bytes, wd_err *err)
+{
+    wd_kept k = { .bytes = bytes };
+    snprintf(k.tenant, sizeof k.tenant, "%s", tenant);
+    snprintf(k.owner, sizeof k.owner, "%s", owner);
+    wd_files_sweep(f);
+    pthread_mutex_lock(&f->mu);
+    const wd_status st = check_room(f, &k, err);
+    pthread_mutex_unlock(&f->mu);
+    return st;
 }
 
 wd_status wd_files_put(wd_files *f, wd_kept *k, wd_span content, wd_err *err)
 {
     entry *e = NULL;
-    new_id(k->id);
+    if (!k->id[0])
+        new_id(f, k->id);
     k->bytes = content.n;
     k->created = now_s(f);
     k->expires += k->created;
@@ -485,7 +522,7 @@ wd_status wd_files_find(wd_files *f, const char *id, wd_kept *out, wd_err *err)
     if (there)
         *out = f->entry[i]->k;
     pthread_mutex_unlock(&f->mu);
-    return there ? WD_OK : no_such_file(err);
+    return there ? WD_OK : no_such_file(f, err);
 }
 
 wd_status wd_files_read(wd_files *f, const char *id, wd_buf *out, wd_err *err)
@@ -494,14 +531,14 @@ wd_status wd_files_read(wd_files *f, const char *id, wd_buf *out, wd_err *err)
     WD_TRY(wd_files_find(f, id, &k, err));
     if (f->dir[0]) {
         const wd_status st = read_in(f, &k, out, err);
-        return st == WD_E_NOT_FOUND ? no_such_file(err) : st; /* deleted meanwhile */
+        return st == WD_E_NOT_FOUND ? no_such_file(f, err) : st; /* deleted meanwhile */
     }
     pthread_mutex_lock(&f->mu);
     const size_t i = index_of(f, id);
     if (i != SIZE_MAX)
         wd_buf_span(out, wd_buf_view(&f->entry[i]->content));
     pthread_mutex_unlock(&f->mu);
-    return i == SIZE_MAX ? no_such_file(err) : wd_buf_check(out, "file", err);
+    return i == SIZE_MAX ? no_such_file(f, err) : wd_buf_check(out, "file", err);
 }
 
 wd_status wd_files_delete(wd_files *f, const char *id, wd_err *err)
@@ -511,7 +548,7 @@ wd_status wd_files_delete(wd_files *f, const char *id, wd_err *err)
     pthread_mutex_lock(&f->mu);
     const size_t i = index_of(f, id);
     if (i == SIZE_MAX)
-        st = no_such_file(err);
+        st = no_such_file(f, err);
     else if (f->dir[0])
         st = remove_from_dir(f, id, err);
     if (!st)

@@ -240,9 +240,24 @@ class RealModel(unittest.TestCase):
         self.assertGreater(again.usage.input_tokens_details.cached_tokens, 0)
         cut = self.client.responses.create(**ask | {"max_output_tokens": 2})
         self.assertEqual((cut.status, cut.incomplete_details.reason), ("incomplete", "max_output_tokens"))
-        with self.assertRaises(openai.BadRequestError) as e:
-            self.client.responses.create(**ask, previous_response_id=r.id)
+        with self.assertRaises(openai.NotFoundError) as e:
+            self.client.responses.create(**ask, previous_response_id=r.id)  # it did not say store
         self.assertEqual(e.exception.param, "previous_response_id")
+
+    def test_kept_responses_are_continued_read_and_deleted(self):
+        ask = dict(model="demo-text", temperature=0, max_output_tokens=24)
+        first = self.client.responses.create(**ask, input=HELLO[0]["content"], store=True)
+        then = self.client.responses.create(**ask, input="And?", previous_response_id=first.id, store=True)
+        sent = self.client.responses.create(**ask, input=HELLO + first.output + [{"role": "user", "content": "And?"}])
+        self.assertEqual(then.output_text, sent.output_text)
+        self.assertEqual(then.usage.input_tokens, sent.usage.input_tokens)
+        self.assertEqual(then.previous_response_id, first.id)
+        self.assertEqual(self.client.responses.retrieve(then.id).to_dict(), then.to_dict())
+        self.client.responses.delete(first.id)
+        for gone in (lambda: self.client.responses.retrieve(first.id),
+                     lambda: self.client.responses.create(**ask, input="x", previous_response_id=then.id)):
+            with self.assertRaises(openai.NotFoundError):
+                gone()
 
     def test_responses_parse_into_what_was_asked_for(self):
         class Finding(pydantic.BaseModel):

@@ -129,6 +129,41 @@ static void time_ends_a_file(void **state)
     }
 }
 
+/* The same of the other kind, beside it, under a key and ids of its own. */
+static void responses_lie_apart_from_uploads(void **state)
+{
+    (void)state;
+    place p;
+    wd_files *r;
+    wd_kept a = of("user:a", "a"), b = of("user:a", ""), got;
+    char path[600];
+    place_make(&p, true);
+    wd_files_opts o = p.o;
+    o.kind = WD_FILES_RESPONSES;
+    o.max_bytes = o.owner_bytes = 5;
+    assert_ok(wd_files_open(&o, &r, &err));
+    assert_ok(wd_files_put(p.f, &a, wd_span_str("one"), &err));
+    snprintf(b.id, sizeof b.id, "resp_0123456789abcdefghijABCD");
+    assert_ok(wd_files_put(r, &b, wd_span_str("two"), &err));
+    assert_memory_equal(a.id, "file-", 5);
+    assert_string_equal(b.id, "resp_0123456789abcdefghijABCD"); /* the caller's own */
+    assert_fails(wd_files_find(r, a.id, &got, &err), WD_E_NOT_FOUND, "no such response");
+    assert_fails(wd_files_find(p.f, b.id, &got, &err), WD_E_NOT_FOUND, "no such file");
+    assert_ok(wd_files_room(r, "main", "user:a", 2, &err));
+    assert_fails(wd_files_room(r, "main", "user:a", 3, &err), WD_E_LIMIT, "all responses together");
+    wd_files_close(r);
+    o.max_bytes = o.owner_bytes = 1; /* less than is there: that stays, and nothing is added */
+    assert_ok(wd_files_open(&o, &r, &err));
+    expect(r, b.id, "two");
+    assert_fails(wd_files_room(r, "main", "user:b", 1, &err), WD_E_LIMIT, "no room for 1 bytes");
+    snprintf(path, sizeof path, "%s/responses/%s", p.dir, b.id);
+    assert_true(wd_file_exists(path));
+    snprintf(path, sizeof path, "%s/responses.key", p.dir);
+    assert_true(wd_file_exists(path));
+    wd_files_close(r);
+    place_end(&p);
+}
+
 static void limits_hold_and_deleting_makes_room(void **state)
 {
     (void)state;
@@ -296,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_put_comes_back_until_it_is_deleted),
         cmocka_unit_test(time_ends_a_file),
+        cmocka_unit_test(responses_lie_apart_from_uploads),
         cmocka_unit_test(limits_hold_and_deleting_makes_room),
         cmocka_unit_test(the_directory_shows_nothing_and_takes_no_changes),
         cmocka_unit_test(keys_are_refused_that_others_read_or_that_are_none),

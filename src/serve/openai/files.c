@@ -28,15 +28,14 @@ static void put_file(const wd_kept *k, wd_buf *b)
     wd_buf_char(b, '}');
 }
 
-wd_status wd_serve__find_file(wd_req *r, const char *id, const char *action, const char *param, wd_kept *out,
-                              wd_fault *f)
+wd_status wd_serve__find_kept(wd_req *r, wd_files *in, const char *id, const char *action, const char *param,
+                              wd_kept *out, wd_fault *f)
 {
     wd_err err = { 0 };
-    if (wd_files_find(r->server->files, id, out, &err)) {
-        wd_fault_set(f, 404, "not_found", param, "no such file");
-        return WD_E_INVALID;
-    }
-    return wd_gate_file(r->visit, action, out->id, out->tenant, out->owner, param, f);
+    const char *noun = wd_files_noun(in);
+    if (wd_files_find(in, id, out, &err))
+        return wd_fault_set(f, 404, "not_found", param, "no such %s", noun);
+    return wd_gate_object(r->visit, action, noun, out->id, out->tenant, out->owner, param, f);
 }
 
 static void free_bytes(void *arg)
@@ -46,13 +45,14 @@ static void free_bytes(void *arg)
     wd_buf_free(b);
 }
 
-wd_status wd_serve__read_file(wd_req *r, const char *id, const char *param, wd_span *out, wd_fault *f)
+wd_status wd_serve__read_kept(wd_req *r, wd_files *in, const char *id, const char *param, wd_span *out,
+                              wd_fault *f)
 {
     wd_err err = { 0 };
     wd_buf *b = WD_NEW(r->arena, wd_buf); /* freed with it */
     if (!b || wd_arena_defer(r->arena, free_bytes, b))
         return no_memory(f);
-    const wd_status st = wd_files_read(r->server->files, id, b, &err);
+    const wd_status st = wd_files_read(in, id, b, &err);
     if (st) {
         wd_fault_of(f, st, param, &err);
         if (st == WD_E_CORRUPT) /* it is ours that is damaged */
@@ -61,6 +61,16 @@ wd_status wd_serve__read_file(wd_req *r, const char *id, const char *param, wd_s
     }
     *out = wd_buf_view(b);
     return WD_OK;
+}
+
+wd_status wd_serve__not_kept(wd_fault *f, wd_status st, const char *param, const wd_err *err)
+{
+    wd_fault_of(f, st, param, err);
+    if (st == WD_E_LIMIT) {
+        f->http = 507;
+        f->code = "storage_full";
+    }
+    return st;
 }
 
 /* --- POST /v1/files ---------------------------------------------------------------------------------------- */
@@ -164,13 +174,9 @@ static wd_status item_upload(wd_req *r, size_t i, wd_fault *f)
     (void)i;
     const wd_status st = wd_files_put(r->server->files, &u->kept, u->content, &err);
     if (!st) /* names it in the record */
-        return wd_gate_file(r->visit, "file.create", u->kept.id, u->kept.tenant, u->kept.owner, NULL, f);
-    wd_fault_of(f, st, "file", &err);
-    if (st == WD_E_LIMIT) {
-        f->http = 507;
-        f->code = "storage_full";
-    }
-    return st;
+        return wd_gate_object(r->visit, "file.create", "file", u->kept.id, u->kept.tenant, u->kept.owner,
+                              NULL, f);
+    return wd_serve__not_kept(f, st, "file", &err);
 }
 
 static void finish_upload(wd_req *r)
@@ -286,7 +292,7 @@ static void show(wd_req *r)
     wd_kept k;
     wd_fault f;
     wd_buf b = { 0 };
-    if (wd_serve__find_file(r, r->name, "file.read", NULL, &k, &f)) {
+    if (wd_serve__find_kept(r, r->server->files, r->name, "file.read", NULL, &k, &f)) {
         wd_serve__answer_fault(r, &f);
         return;
     }
@@ -298,7 +304,7 @@ static wd_status prepare_content(wd_req *r, wd_fault *f)
 {
     wd_kept k;
     r->n_item = 1;
-    return wd_serve__find_file(r, r->name, "file.content", NULL, &k, f);
+    return wd_serve__find_kept(r, r->server->files, r->name, "file.content", NULL, &k, f);
 }
 
 static wd_status item_content(wd_req *r, size_t i, wd_fault *f)
@@ -308,7 +314,7 @@ static wd_status item_content(wd_req *r, size_t i, wd_fault *f)
     if (!content)
         return no_memory(f);
     r->state = content;
-    return wd_serve__read_file(r, r->name, NULL, content, f);
+    return wd_serve__read_kept(r, r->server->files, r->name, NULL, content, f);
 }
 
 static void finish_content(wd_req *r)
@@ -323,7 +329,7 @@ static wd_status prepare_delete(wd_req *r, wd_fault *f)
 {
     wd_kept k;
     r->n_item = 1;
-    return wd_serve__find_file(r, r->name, "file.delete", NULL, &k, f);
+    return wd_serve__find_kept(r, r->server->files, r->name, "file.delete", NULL, &k, f);
 }
 
 static wd_status item_delete(wd_req *r, size_t i, wd_fault *f)

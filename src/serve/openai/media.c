@@ -261,8 +261,8 @@ wd_status wd_serve__show(wd_req *r, wd_shown *s, const wd_show *what, const char
         return wd_fault_set(f, 400, "unsupported", param, "%s: this model takes no images", param);
     if (what->file) {
         wd_kept k;
-        WD_TRY(wd_serve__find_file(r, what->file, "file.content", param, &k, f));
-        WD_TRY(wd_serve__read_file(r, k.id, param, &bytes, f));
+        WD_TRY(wd_serve__find_kept(r, r->server->files, what->file, "file.content", param, &k, f));
+        WD_TRY(wd_serve__read_kept(r, r->server->files, k.id, param, &bytes, f));
     } else {
         WD_TRY(read_data_url(r, what->url, param, &bytes, f));
     }

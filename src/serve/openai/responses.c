@@ -1,6 +1,6 @@
 /* /v1/responses. The same generation as /v1/chat/completions; what comes out is a list of items (reasoning, a message,
- * calls), which a stream announces, fills and closes one after another. The server keeps none of it: the client sends what
- * was said before. */
+ * calls), which a stream announces, fills and closes one after another. What is kept, and what comes from it:
+ * responses_kept.c. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +17,8 @@ typedef struct respond_rq {
     bool store, background, parallel_tool_calls;
 } respond_rq;
 
+#define ROOM ((size_t)64 << 10) /* of a reply, where it is asked before whether it can be kept */
+
 #define AT(field) offsetof(respond_rq, field)
 /* clang-format off */
 static const wd_field fields[] = {
@@ -32,10 +34,10 @@ static const wd_field fields[] = {
     { "metadata", WD_FIELD_OBJ, AT(metadata), false, 0, 0, "given back as it is" },
     { "include", WD_FIELD_ARR, AT(include), false, 0, 0, "only what is always there" },
     { "chat_template_kwargs", WD_FIELD_OBJ, AT(kwargs), false, 0, 0, "enable_thinking, add_vision_id" },
-    { "store", WD_FIELD_BOOL, AT(store), false, 0, 0, "true is refused: responses are not kept" },
+    { "store", WD_FIELD_BOOL, AT(store), false, 0, 0, "true: kept for its owner, to be read, continued and deleted" },
     { "background", WD_FIELD_BOOL, AT(background), false, 0, 0, "true is refused" },
-    { "previous_response_id", WD_FIELD_STR, AT(previous), false, 0, 0, "refused: send what was said before as input" },
-    { "conversation", WD_FIELD_ANY, AT(conversation), false, 0, 0, "refused, likewise" },
+    { "previous_response_id", WD_FIELD_STR, AT(previous), false, 0, 0, "a response that was kept: what was said up to it comes before the input" },
+    { "conversation", WD_FIELD_ANY, AT(conversation), false, 0, 0, "refused: there are none" },
     { "prompt", WD_FIELD_ANY, AT(prompt), false, 0, 0, "refused: there are no stored prompts" },
     { "truncation", WD_FIELD_STR, AT(truncation), false, 0, 0, "disabled; auto is refused" },
     { "top_logprobs", WD_FIELD_INT, AT(top_logprobs), false, 0, 0, "refused: chat completions have them" },
@@ -50,6 +52,8 @@ typedef struct respond {
     wd_generate generate;
     wd_messages messages;
     json_t *tools; /* in chat's form */
+    json_t *own;   /* items of the input */
+    json_t *items; /* those of responses before, then own */
     wd_buf asked;  /* "instructions", "tools", ...: what a response repeats of its request, as JSON members */
     bool stream, must_call;
     wd_constraint *constraint;
@@ -79,22 +83,21 @@ static void release(void *state)
         wd_buf_free(all[i]);
     }
     json_decref(c->tools);
+    json_decref(c->own);
+    json_decref(c->items);
     wd_constraint_unref(&c->constraint);
 }
 
 /* --- reading ----------------------------------------------------------------------------------------------- */
 
-static wd_status refuse_what_is_kept(const respond_rq *q, wd_fault *f)
+static wd_status refuse_what_is_not_here(const respond_rq *q, wd_fault *f)
 {
     const struct {
         bool asked;
         const char *param, *why;
     } no[] = {
-        { q->store, "store", "store: this server keeps no responses; send store: false" },
-        { q->previous.n, "previous_response_id",
-          "previous_response_id: this server keeps no responses; send what was said before as input" },
         { q->conversation, "conversation",
-          "conversation: this server keeps no responses; send what was said before as input" },
+          "conversation: there are none here; send previous_response_id, or what was said before as input" },
         { q->prompt, "prompt", "prompt: this server keeps no prompts; send instructions and input" },
         { q->background, "background", "background: a response comes while the client waits" },
         { q->truncation.n && !wd_span_is(q->truncation, "disabled"), "truncation",
@@ -201,8 +204,30 @@ static void put_asked(respond *c)
         wd_buf_json(b, q->instructions);
     else
         wd_buf_str(b, "null");
-    wd_buf_str(b, ",\"background\":false,\"previous_response_id\":null,\"store\":false,"
-                  "\"truncation\":\"disabled\"");
+    wd_buf_str(b, ",\"previous_response_id\":");
+    if (q->previous.n)
+        wd_buf_json(b, q->previous);
+    else
+        wd_buf_str(b, "null");
+    wd_buf_printf(b, ",\"background\":false,\"store\":%s,\"truncation\":\"disabled\"",
+                  q->store ? "true" : "false");
+}
+
+/* What was said before, and now. */
+static wd_status read_input(respond *c, wd_fault *f)
+{
+    wd_req *r = c->r;
+    size_t n_before = 0;
+    WD_TRY(wd_responses_items(c->rq.input, &c->own, f));
+    if (c->rq.previous.n) {
+        WD_TRY(wd_responses_before(r, c->rq.previous, &c->items, f));
+        n_before = json_array_size(c->items);
+    } else {
+        c->items = json_array();
+    }
+    if (!c->items || json_array_extend(c->items, c->own) < 0)
+        return wd_fault_set(f, 503, "no_memory", "input", "no memory for this request");
+    return wd_responses_input(r, c->items, n_before, c->rq.instructions, &c->messages, f);
 }
 
 static wd_status prepare(wd_req *r, wd_fault *f)
@@ -213,11 +238,13 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     c->r = r;
     c->pace.r = r;
     c->created = (long long)time(NULL);
-    c->rq = (respond_rq){ .s = wd_sampling_default, .parallel_tool_calls = true };
+    c->rq = (respond_rq){ .s = wd_sampling_default,
+                          .parallel_tool_calls = true,
+                          .store = r->server->o.store_responses };
     wd_serve__new_id("resp_", c->id);
     r->state = c;
     WD_TRY(wd_fields_read(fields, WD_COUNT(fields), r->json, "", &c->rq, f));
-    WD_TRY(refuse_what_is_kept(&c->rq, f));
+    WD_TRY(refuse_what_is_not_here(&c->rq, f));
     WD_TRY(wd_serve__sampling(r, &c->rq.s, &c->generate, f));
     if (c->rq.max_output_tokens)
         c->generate.max_tokens = (uint32_t)c->rq.max_output_tokens;
@@ -225,7 +252,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     WD_TRY(read_tools_and_format(c, f));
     WD_TRY(read_effort(c, f));
     WD_TRY(wd_serve__template_kwargs(c->rq.kwargs, &c->generate.chat, f));
-    WD_TRY(wd_responses_input(r, c->rq.input, c->rq.instructions, &c->messages, f));
+    WD_TRY(read_input(c, f));
     c->generate.chat.message = c->messages.message;
     c->generate.chat.n_message = c->messages.n;
     c->generate.media = wd_shown_media(&c->messages.shown);
@@ -237,7 +264,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
                             "instructions, tools and text have more than %zu bytes: too much for a stream",
                             r->server->o.stream_bytes / 8);
     r->n_item = 1;
-    return WD_OK;
+    return c->rq.store ? wd_responses_room(r, r->body.n + ROOM, f) : WD_OK;
 }
 
 /* --- the response as JSON ---------------------------------------------------------------------------------- */
@@ -565,6 +592,18 @@ static wd_status end_reply(respond *c, wd_generated *g, wd_err *err)
     return wd_buf_check(&c->output, "output", err);
 }
 
+/* Before the end of the reply leaves: what says that it is kept is. */
+static wd_status keep(respond *c, wd_fault *f)
+{
+    wd_buf b = { 0 };
+    put_response(c, end_status(c), NULL, &b);
+    const wd_status st = b.failed ? wd_fault_set(f, 503, "no_memory", NULL, "no memory for this request")
+                                  : wd_responses_keep(c->r, c->id, wd_buf_view(&b), c->own, f);
+    wd_buf_wipe(&b);
+    wd_buf_free(&b);
+    return st;
+}
+
 static wd_status item(wd_req *r, size_t i, wd_fault *f)
 {
     respond *c = r->state;
@@ -586,7 +625,7 @@ static wd_status item(wd_req *r, size_t i, wd_fault *f)
     }
     wd_arena_destroy(a);
     if (!st)
-        return WD_OK;
+        return c->rq.store ? keep(c, f) : WD_OK;
     wd_fault_of(f, st, st == WD_E_LIMIT || st == WD_E_INVALID ? "input" : NULL, &err);
     if (st == WD_E_LIMIT)
         f->code = "context_length_exceeded";
@@ -631,7 +670,7 @@ static void finish(wd_req *r)
 const wd_route wd_route_responses = {
     .method = "POST",
     .path = "/v1/responses",
-    .brief = "A reply as a list of items, whole or as server-sent events. Nothing is kept.",
+    .brief = "A reply as a list of items, whole or as server-sent events. Kept where store asks for it.",
     .prepare = prepare,
     .item = item,
     .finish = finish,

@@ -10,6 +10,7 @@
 typedef struct reader {
     wd_req *r;
     const json_t *input;
+    size_t n_before;     /* items of responses before */
     wd_message *message; /* [items + 1] */
     size_t n;
     wd_tool_call *call; /* where the last message's calls go on; NULL: it takes none */
@@ -198,7 +199,10 @@ static wd_status read_item(reader *d, size_t i)
     const json_t *v = json_array_get(d->input, i);
     const char *type = type_of(v);
     char where[PARAM_MAX / 2], param[PARAM_MAX];
-    snprintf(where, sizeof where, "input[%zu]", i);
+    if (i < d->n_before)
+        snprintf(where, sizeof where, "previous_response_id.items[%zu]", i);
+    else
+        snprintf(where, sizeof where, "input[%zu]", i - d->n_before);
     if (!json_is_object(v))
         return wd_fault_set(d->f, 400, "invalid_type", where, "%s is %s, expected an object", where,
                             wd_json_kind(v));
@@ -215,42 +219,51 @@ static wd_status read_item(reader *d, size_t i)
     snprintf(param, sizeof param, "%s.type", where);
     if (!strcmp(type, "item_reference"))
         return wd_fault_set(d->f, 400, "unsupported", param,
-                            "%s: this server keeps no responses; send the item itself", param);
+                            "%s: send the item itself, or previous_response_id", param);
     return wd_fault_set(d->f, 400, "unsupported", param,
                         "%s: expected message, reasoning, function_call or function_call_output", param);
 }
 
-wd_status wd_responses_input(wd_req *r, const json_t *input, wd_span instructions, wd_messages *out,
-                             wd_fault *f)
+wd_status wd_responses_items(const json_t *input, json_t **out, wd_fault *f)
 {
-    const size_t n = json_is_string(input) ? 1 : json_array_size(input);
+    *out = NULL;
     if (!json_is_string(input) && !json_is_array(input))
         return wd_fault_set(f, 400, "invalid_type", "input", "input is %s, expected a string or an array",
                             wd_json_kind(input));
-    if (n == 0 || n > ITEMS_MAX)
+    if (json_is_array(input) && json_array_size(input) == 0)
+        return wd_fault_set(f, 400, "invalid_value", "input", "input has 0 items, expected 1 to %d",
+                            ITEMS_MAX);
+    *out = json_is_array(input)
+               ? json_incref((json_t *)(uintptr_t)input)
+               : json_pack("[{s:s, s:O}]", "role", "user", "content", (json_t *)(uintptr_t)input);
+    return *out ? WD_OK : no_memory(f);
+}
+
+wd_status wd_responses_input(wd_req *r, const json_t *items, size_t n_before, wd_span instructions,
+                             wd_messages *out, wd_fault *f)
+{
+    const size_t n = json_array_size(items);
+    if (n > ITEMS_MAX)
         return wd_fault_set(f, 400, "invalid_value", "input", "input has %zu items, expected 1 to %d", n,
                             ITEMS_MAX);
-    reader d = {
-        .r = r, .input = input, .message = WD_NEW_N(r->arena, wd_message, n + 1), .shown = &out->shown, .f = f
-    };
+    reader d = { .r = r,
+                 .input = items,
+                 .n_before = n_before,
+                 .message = WD_NEW_N(r->arena, wd_message, n + 1),
+                 .shown = &out->shown,
+                 .f = f };
     *out = (wd_messages){ .message = d.message };
     if (!d.message)
         return no_memory(f);
     WD_TRY(wd_serve__shown_init(r, &out->shown, f));
-    wd_parts parts[2] = { { 0 } };
+    wd_parts parts = { 0 };
     if (instructions.n) {
-        WD_TRY(wd_parts_add(r, &parts[0], (wd_part){ WD_PART_TEXT, instructions }, f));
+        WD_TRY(wd_parts_add(r, &parts, (wd_part){ WD_PART_TEXT, instructions }, f));
         wd_message *m = add_message(&d, WD_ROLE_SYSTEM);
-        m->part = parts[0].v;
+        m->part = parts.v;
         m->n_part = 1;
     }
-    if (json_is_string(input)) {
-        WD_TRY(wd_parts_add(r, &parts[1], (wd_part){ WD_PART_TEXT, wd_json_span(input) }, f));
-        wd_message *m = add_message(&d, WD_ROLE_USER);
-        m->part = parts[1].v;
-        m->n_part = 1;
-    }
-    for (size_t i = 0; json_is_array(input) && i < n; i++)
+    for (size_t i = 0; i < n; i++)
         WD_TRY(read_item(&d, i));
     if (!d.n)
         return wd_fault_set(f, 400, "invalid_value", "input", "input has no message");
