@@ -4,66 +4,42 @@
 usage: test_remote.py WARD CHECKPOINTS MODELS"""
 import contextlib
 import json
-import os
 import pathlib
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
-import urllib.error
-import urllib.request
 import zlib
 
-WARD, CKPT, MODELS = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import program
+from program import WARD, Server
+
+CKPT, MODELS = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 NOWHERE = "http://127.0.0.1:9"  # a proxy that must not be used
-ENV = {**os.environ, "HOME": "/nonexistent", "http_proxy": NOWHERE, "https_proxy": NOWHERE, "ALL_PROXY": NOWHERE,
-       "no_proxy": ""}
+PROXIES = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "ALL_PROXY": NOWHERE, "no_proxy": ""}
 QUESTION = "Which CRP was the latest?"
 SCHEMA = {"type": "object", "properties": {"organ": {"enum": ["lung", "heart"]}, "size_mm": {
     "type": "integer", "minimum": 1, "maximum": 40}}, "required": ["organ", "size_mm"], "additionalProperties": False}
 
 
-@contextlib.contextmanager
 def serve(model, *options):
-    p = subprocess.Popen([WARD, "serve", "-m", model, "--port", "0", "--json", *map(str, options)],
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
-    log = []
-    drain = threading.Thread(target=lambda: log.append(p.stderr.read()))
-    drain.start()
-    try:
-        head = b""
-        while not head.endswith(b"}\n"):
-            line = p.stdout.readline()
-            assert line, log
-            head += line
-        yield json.loads(head), p
-    finally:
-        p.terminate()
-        code = p.wait(60)
-        drain.join()
-        p.stdout.close()
-        p.stderr.close()
-        assert code == 0, log
-        assert b"CRP" not in log[0], log  # nothing that was asked
+    return Server("-m", model, *options, **PROXIES)
 
 
-def url(server, scheme="http"):
-    return f"{scheme}://127.0.0.1:{server[0]['port']}/v1"
+def url(server):
+    return server.url + "/v1"
 
 
-def run(*args, **kw):
-    return subprocess.run([WARD, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
-                          env={**ENV, **kw})
+def run(*args):
+    return program.run(*args, **PROXIES)
 
 
-def ward(*args, **kw):
-    r = run(*args, "--json", **kw)
-    assert r.returncode == 0, r.stderr
-    return json.loads(r.stdout)
+def ward(*args):
+    return program.answer(*args, **PROXIES)
 
 
 def png(path, side):
@@ -139,16 +115,12 @@ class Text(unittest.TestCase):
     def test_a_server_in_front_of_a_server(self):
         want = ward("chat", "-m", MODELS / "demo-text", "-t", 0, "-n", 24, QUESTION)
         with serve(self.url) as front:
-            self.assertEqual(front[0]["model"], "demo-text")
+            self.assertEqual(front.head["model"], "demo-text")
             self.assertEqual(ward("chat", "-m", url(front), "-t", 0, "-n", 24, QUESTION)["text"], want["text"])
             v = ward("embed", "-m", url(front), "-d", 8, "x")
             self.assertEqual(len(v["embedding"]), 8)
             body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 8, "logprobs": True}
-            rq = urllib.request.Request(url(front) + "/chat/completions", json.dumps(body).encode())
-            with self.assertRaises(urllib.error.HTTPError) as e:
-                urllib.request.urlopen(rq, timeout=60)
-            self.assertIn(e.exception.code, (400, 501))
-            e.exception.close()
+            self.assertIn(front.fault("/v1/chat/completions", body)[0], (400, 501))
 
     def test_what_cannot_be_done_is_said_in_one_sentence(self):
         for args, code, part in [
@@ -168,7 +140,7 @@ class Text(unittest.TestCase):
 
     def test_ctrl_c_ends_a_call(self):
         p = subprocess.Popen([WARD, "chat", "-m", self.url, "--ignore-end", "-t", "0", QUESTION], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=program.environment(**PROXIES))
         self.assertTrue(p.stdout.read(1))
         start = time.monotonic()
         p.send_signal(signal.SIGINT)
@@ -212,7 +184,7 @@ class Tls(unittest.TestCase):
                             "-days", "2", "-subj", "/CN=ward", "-addext", "subjectAltName=IP:127.0.0.1", "-out", made[0],
                             "-keyout", made[1]], check=True, capture_output=True)
             with serve(MODELS / "demo-text", "--tls-cert", made[0], "--tls-key", made[1]) as server:
-                there = url(server, "https")
+                there = url(server)
                 r = run("chat", "-m", there, "-t", 0, "-n", 4, QUESTION)
                 self.assertEqual(r.returncode, 1, r.stderr)
                 self.assertIn("certificate", r.stderr.decode())

@@ -3,73 +3,24 @@
 
 usage: test_serve.py WARD CHECKPOINTS ADAPTERS MODELS"""
 import concurrent.futures
-import contextlib
-import json
-import os
 import pathlib
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
-import urllib.error
-import urllib.request
 
-WARD, CKPT, ADAPTERS, MODELS = sys.argv[1], *map(pathlib.Path, sys.argv[2:5])
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import program
+from program import Data, Refused, run
+
+CKPT, ADAPTERS, MODELS = map(pathlib.Path, sys.argv[2:5])
 BASE, CHAT = CKPT / "text-untied", "/v1/chat/completions"
 
 
-class Server:
-    """ward serve, on a port of the system's choice."""
-
-    def __init__(self, *args, key=None):
-        self.args, self.key = [str(a) for a in args], key
-
-    def __enter__(self):
-        self.log = tempfile.TemporaryFile()
-        self.p = subprocess.Popen([WARD, "serve", "--port", "0", "--json", *self.args], stdout=subprocess.PIPE,
-                                  stderr=self.log, env={**os.environ, "HOME": "/nonexistent"})
-        head = b""
-        while not head.endswith(b"}\n"):
-            line = self.p.stdout.readline()
-            assert line, self.logged()
-            head += line
-        self.url = f"http://127.0.0.1:{json.loads(head)['port']}"
-        return self
-
-    def logged(self):
-        self.log.seek(0)
-        return self.log.read()
-
-    def __exit__(self, *error):
-        self.p.terminate()
-        self.p.stdout.close()
-        code = self.p.wait(60)
-        log = self.logged()
-        self.log.close()
-        assert error[0] or code == 0, (code, log)
-
-    def open(self, path, body=None, key=None):
-        headers = {"Authorization": f"Bearer {key or self.key}"} if key or self.key else {}
-        data = None if body is None else json.dumps(body).encode()
-        return urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=120)
-
-    def get(self, path, body=None, key=None):
-        with self.open(path, body, key) as r:
-            return json.load(r)
-
-    def fault(self, path, body, key=None):
-        """Status, and OpenAI's error object."""
-        try:
-            self.get(path, body, key)
-        except urllib.error.HTTPError as e:
-            with e:
-                return e.code, json.load(e)["error"]
-        raise AssertionError(f"{path} {body} was taken")
-
+class Server(program.Server):
     def names(self):
         return [m["id"] for m in self.get("/v1/models")["data"]]
 
@@ -80,20 +31,9 @@ class Server:
             body["model"] = model
         return [(t["token"], t["logprob"]) for t in self.get(CHAT, body)["choices"][0]["logprobs"]["content"]]
 
-    def metric(self, line):
-        return self.metric_of(None, line)
-
-    def metric_of(self, key, line):
-        with self.open("/metrics", key=key) as r:
-            text = r.read().decode()
-        found = [x.rsplit(" ", 1)[1] for x in text.splitlines() if x.startswith(line + " ")]
-        assert len(found) == 1, (line, text)
-        return float(found[0])
-
 
 def refused(*args):
-    r = subprocess.run([WARD, "serve", "--port", "0", *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
-                       timeout=120, env={**os.environ, "HOME": "/nonexistent"})
+    r = run("serve", "--port", 0, *args)
     return r.returncode, "".join(x for x in r.stderr.decode().splitlines(True) if not x.startswith("ward: warn"))
 
 
@@ -113,7 +53,7 @@ class SeveralModels(unittest.TestCase):
                 got = list(pool.map(s.reply, [None, "one", "demo-text", "chest"] * 6))
             for i, r in enumerate(got):
                 self.assertEqual(r, [base, base, demo, a][i % 4], i)
-            self.assertEqual(s.metric('vllm:request_success_total{model_name="chest",finished_reason="length"}'), 6)
+            self.assertEqual(s.metric("vllm:request_success_total", 'model_name="chest",finished_reason="length"'), 6)
             self.assertEqual(s.fault(CHAT, {"model": "two", "messages": []})[1]["code"], "model_not_found")
 
     def test_memory_options_are_shown_and_add_up(self):
@@ -121,9 +61,9 @@ class SeveralModels(unittest.TestCase):
             s.reply()
             for name, value in [("kv_cache_max_bytes", 8 << 20), ("prefix_cache_max_bytes", 2 << 20),
                                 ("image_cache_max_bytes", 3 << 20), ("engine_max_calls", 5)]:
-                self.assertEqual(s.metric(f'ward:{name}{{model_name="text-untied"}}'), value)
-            self.assertGreater(s.metric('ward:kv_cache_bytes{model_name="text-untied"}'), 0)
-            self.assertLessEqual(s.metric('ward:prefix_cache_bytes{model_name="text-untied"}'), 2 << 20)
+                self.assertEqual(s.metric(f"ward:{name}", 'model_name="text-untied"'), value)
+            self.assertGreater(s.metric("ward:kv_cache_bytes", 'model_name="text-untied"'), 0)
+            self.assertLessEqual(s.metric("ward:prefix_cache_bytes", 'model_name="text-untied"'), 2 << 20)
 
     def test_what_does_not_fit_is_refused_with_the_numbers(self):
         code, text = refused("-m", BASE, "-m", f"two={BASE}", "--kv-mb", 64, "--memory-mb", 100)
@@ -142,14 +82,12 @@ class SeveralModels(unittest.TestCase):
 
 class Loading(unittest.TestCase):
     def setUp(self):
-        self.tmp = tempfile.TemporaryDirectory(prefix="ward-test-")
-        self.dir = pathlib.Path(self.tmp.name) / "models"
+        folder = tempfile.TemporaryDirectory(prefix="ward-test-")
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name) / "models"
         self.dir.mkdir()
         for name, path in [("other", MODELS / "demo-text"), ("same", BASE), ("chest", ADAPTERS / "a"), ("spine", ADAPTERS / "b")]:
             (self.dir / name).symlink_to(path.resolve())
-
-    def tearDown(self):
-        self.tmp.cleanup()
 
     def test_models_come_and_go_by_name(self):
         with Server("-m", f"one={BASE}", "--models-dir", self.dir, "--memory-mb", 1500, "--kv-mb", 64) as s:
@@ -182,8 +120,7 @@ class Loading(unittest.TestCase):
                 s.get("/v1/models/load", {"model": "same", "kv_mb": 700})
                 self.assertEqual(s.reply("same"), one)
                 s.get("/v1/models/unload", {"model": "same"})
-            log = s.logged().decode()
-            self.assertIn("model loaded name=chest", log)
+        self.assertIn(b"model loaded name=chest", s.log)
 
     def test_without_a_directory_nothing_is_loaded(self):
         with Server("-m", BASE) as s:
@@ -207,9 +144,9 @@ class Loading(unittest.TestCase):
                 while not stop.is_set():
                     try:
                         r = s.reply("pick", 48)
-                    except urllib.error.HTTPError as e:
-                        with e, lock:
-                            missing.append(e.code)
+                    except Refused as e:
+                        with lock:
+                            missing.append(e.status)
                         time.sleep(0.005)
                         continue
                     with lock:
@@ -238,25 +175,11 @@ class Loading(unittest.TestCase):
             self.assertTrue(all(r in (a, b) for r in done))
 
 
-class Trust(unittest.TestCase):
+class Trust(Data):
     """With accounts: who may load, and what is fair between tenants."""
 
-    def setUp(self):
-        self.tmp = tempfile.TemporaryDirectory(prefix="ward-test-")
-        self.data = pathlib.Path(self.tmp.name) / "data"
-
-    def tearDown(self):
-        self.tmp.cleanup()
-
-    def ward(self, *args):
-        r = subprocess.run([WARD, *map(str, args), "--data", str(self.data)], stdin=subprocess.DEVNULL, capture_output=True,
-                           timeout=120, env={**os.environ, "HOME": self.tmp.name})
-        self.assertEqual(r.returncode, 0, r.stderr)
-        return r.stdout.decode().strip()
-
     def test_only_an_administrator_loads_and_it_is_recorded(self):
-        admin = self.ward("key", "add", "ops", "--role", "admin", "--expires", "1d")
-        app = self.ward("key", "add", "app", "--role", "service", "--expires", "1d")
+        admin, app = self.key("admin"), self.key("service")
         with Server("-m", f"one={BASE}", "--data", self.data, "--models-dir", MODELS, key=app) as s:
             for path in ("/v1/models/load", "/v1/models/unload"):
                 self.assertEqual(s.fault(path, {"model": "demo-text"})[0], 403)
@@ -265,10 +188,10 @@ class Trust(unittest.TestCase):
             self.assertEqual(len(s.reply("demo-text")), 16)
             s.get("/v1/models/unload", {"model": "demo-text"}, key=admin)
         self.ward("audit", "verify")
-        lines = [json.loads(x).get("record", {}) for x in self.ward("audit", "export").splitlines()]
-        self.assertEqual([(x["event"], x.get("outcome"), x.get("model")) for x in lines if x.get("action") == "model.load"][-2:],
+        loads, unloads = self.records("--action", "model.load"), self.records("--action", "model.unload")
+        self.assertEqual([(x["event"], x.get("outcome"), x.get("model")) for x in loads][-2:],
                          [("begin", None, "demo-text"), ("end", "done", "demo-text")])
-        self.assertEqual(sum(x.get("action") == "model.unload" and x["event"] == "refused" for x in lines), 2)
+        self.assertEqual(sum(x["event"] == "refused" for x in unloads), 2)
 
     def test_a_flood_leaves_another_tenant_its_time_to_the_first_token(self):
         """16 clients of one tenant with long prompts, all the time; the other's question waits for the step that is under way and
@@ -276,7 +199,7 @@ class Trust(unittest.TestCase):
         no ratio to rely on. Held to is what holds on any: it waits a third at most of what the flood's own requests wait in the
         same seconds. First come, first served, it would wait as long as they."""
         self.ward("tenant", "add", "north")
-        keys = {t: self.ward("key", "add", t, "--role", "service", "--tenant", t, "--expires", "1d") for t in ("main", "north")}
+        keys = {t: self.key("service", "--tenant", t) for t in ("main", "north")}
         words = [f"{a} {b}" for a in "left right upper lower small large".split() for b in "lobe effusion nodule line".split()]
 
         def question(seed, n):
@@ -310,7 +233,7 @@ class Trust(unittest.TestCase):
                 while len(asked) < 6:
                     time.sleep(0.01)
                 loaded = median(100)
-                waiting = s.metric_of(keys["main"], 'ward:engine_calls_waiting{model_name="demo-text"}')
+                waiting = s.metric("ward:engine_calls_waiting", 'model_name="demo-text"', keys["main"])
             finally:
                 stop.set()
                 for t in threads:

@@ -11,12 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
-WARD, RSYSLOGD = sys.argv[1], sys.argv[2]
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from program import Data, PATIENCE
+
+RSYSLOGD = sys.argv[2]
 KILLS = int(os.environ.get("WARD_TEST_KILLS", "4"))
 
 # Direct: a message is in the file when it has been read. With a queue in memory, a killed rsyslog loses what is in it.
@@ -47,7 +49,7 @@ class Rsyslog:
         (self.dir / "conf").write_text(CONFIG.format(dir=self.dir, port=self.port))
         with open(self.dir / "said", "ab") as said:
             self.process = subprocess.Popen([RSYSLOGD, "-n", "-i", "NONE", "-f", self.dir / "conf"], stdout=said, stderr=said)
-        until = time.monotonic() + 120
+        until = time.monotonic() + PATIENCE
         while not self.listens():
             assert self.process.poll() is None and time.monotonic() < until, (self.dir / "said").read_text()
             time.sleep(0.01)
@@ -63,30 +65,18 @@ class Rsyslog:
 
     def stop(self, how):
         self.process.send_signal(how)
-        self.process.wait(60)
+        self.process.wait(PATIENCE)
 
 
-class Ship(unittest.TestCase):
+class Ship(Data):
     def setUp(self):
-        self.tmp = tempfile.TemporaryDirectory(prefix="ward-test-")
-        self.dir = pathlib.Path(self.tmp.name)
+        super().setUp()
         for file, name in (("log", "localhost"), ("ward", "ward.example"), ("other", "other.example")):
             certificate(self.dir, file, name)
         (self.dir / "ca.pem").write_text("".join((self.dir / f).read_text() for f in ("log.pem", "ward.pem", "other.pem")))
         self.rsyslog = Rsyslog(self.dir)
         self.rsyslog.start()
-
-    def tearDown(self):
-        self.rsyslog.stop(signal.SIGKILL)
-        self.tmp.cleanup()
-
-    def command(self, *args):
-        return [WARD, *map(str, args), "--data", str(self.dir / "data")]
-
-    def ward(self, *args, code=0):
-        r = subprocess.run(self.command(*args), stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
-        self.assertEqual(r.returncode, code, (args, r.stdout, r.stderr))
-        return (r.stderr if code else r.stdout).decode()
+        self.addCleanup(self.rsyslog.stop, signal.SIGKILL)
 
     def to(self, cert="ward"):
         return ["ship", "--to", f"localhost:{self.rsyslog.port}", "--ca", self.dir / "log.pem", "--cert", self.dir / f"{cert}.pem",
@@ -105,7 +95,7 @@ class Ship(unittest.TestCase):
 
     def check_all_is_there(self):
         exported = self.ward("audit", "export", "--format", "syslog").splitlines()
-        report = json.loads(self.ward("audit", *self.to(), "--json"))
+        report = self.object("audit", *self.to())
         records, anchors = self.received()
         self.assertEqual(list(records), list(range(1, report["last"] + 1)))  # none missing, in order
         self.assertEqual(list(records.values())[:len(exported)], exported)
@@ -117,7 +107,7 @@ class Ship(unittest.TestCase):
     def test_everything_arrives_and_then_what_is_new(self):
         for i in range(5):
             self.ward("user", "add", f"user{i}", "--role", "nurse")
-        first = json.loads(self.ward("audit", *self.to(), "--json"))
+        first = self.object("audit", *self.to())
         self.assertEqual((first["records"], first["checkpoints"], first["connections"], first["failed"]), (7, 1, 1, 0))
         self.ward("audit", "checkpoint")
         self.assertRegex(self.ward("audit", *self.to()), r"sent 2 records and 1 checkpoints; the log server has them up to record 9")
@@ -125,15 +115,15 @@ class Ship(unittest.TestCase):
 
     def test_what_cannot_be_is_a_sentence(self):
         self.ward("user", "add", "alice", "--role", "nurse")
-        self.assertIn("--to HOST:PORT", self.ward("audit", "ship", code=2))
+        self.assertIn("--to HOST:PORT", self.why("audit", "ship", code=2))
         for to in ("", "[::1", "[::1]x", "a b", "localhost:", "localhost:x", "localhost:65536", "[::1]:"):
-            self.assertRegex(self.ward("audit", "ship", "--to", to, code=2), "^ward: .*expected .ADDRESS|^ward: the receiver")
-        self.assertIn("go together", self.ward("audit", "ship", "--to", "localhost", "--cert", self.dir / "ward.pem", code=2))
-        self.assertIn("nonexistent", self.ward("audit", "ship", "--to", "localhost", "--ca", "/nonexistent.pem", code=3))
+            self.assertRegex(self.why("audit", "ship", "--to", to, code=2), "^ward: .*expected .ADDRESS|^ward: the receiver")
+        self.assertIn("go together", self.why("audit", "ship", "--to", "localhost", "--cert", self.dir / "ward.pem", code=2))
+        self.assertIn("nonexistent", self.why("audit", "ship", "--to", "localhost", "--ca", "/nonexistent.pem", code=3))
 
     def test_rsyslog_refuses_who_is_not_permitted_and_nothing_counts_as_sent(self):
         self.ward("user", "add", "alice", "--role", "nurse")
-        self.assertIn("broke off the connection", self.ward("audit", *self.to("other"), code=1))
+        self.assertIn("broke off the connection", self.why("audit", *self.to("other"), code=1))
         self.assertFalse((self.dir / "received").exists())
         self.check_all_is_there()
 
@@ -168,14 +158,14 @@ class Ship(unittest.TestCase):
         finally:
             stop.set()
             worker.join()
-        want = json.loads(self.ward("audit", "list", "--last", "1", "--json"))[0]["seq"]
-        until = time.monotonic() + 120
+        want = self.object("audit", "list", "--last", "1")[0]["seq"]
+        until = time.monotonic() + PATIENCE
         while not (self.dir / "received").exists() or max(self.received()[0], default=0) < want:
             self.assertLess(time.monotonic(), until, "what was recorded did not arrive")
             self.assertIsNone(ship.poll())
             time.sleep(0.1)
         ship.send_signal(signal.SIGTERM)
-        out, said = ship.communicate(timeout=120)
+        out, said = ship.communicate(timeout=PATIENCE)
         self.assertEqual(ship.returncode, 0, said)
         report = json.loads(out)
         n = self.check_all_is_there()

@@ -9,40 +9,14 @@ import pathlib
 import pwd
 import sqlite3
 import stat
-import subprocess
 import sys
-import tempfile
 import unittest
 
-WARD = sys.argv[1]
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from program import Data, run
 
 
-class Trust(unittest.TestCase):
-    def setUp(self):
-        self.tmp = tempfile.TemporaryDirectory(prefix="ward-test-")
-        self.data = pathlib.Path(self.tmp.name) / "data"
-
-    def tearDown(self):
-        self.tmp.cleanup()
-
-    def ward(self, *args, data=True, stdin=b"", code=0):
-        command = [WARD, *map(str, args)] + (["--data", str(self.data)] if data else [])
-        r = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
-                           env={**os.environ, "HOME": self.tmp.name})
-        self.assertEqual(r.returncode, code, (args, r.stdout, r.stderr))
-        if code:
-            self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
-        return r.stdout.decode()
-
-    def said(self, *args, code, stdin=b""):
-        r = subprocess.run([WARD, *map(str, args), "--data", str(self.data)], input=stdin, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, timeout=120)
-        self.assertEqual(r.returncode, code, r.stderr)
-        return r.stderr.decode()
-
-    def object(self, *args, **kw):
-        return json.loads(self.ward(*args, "--json", **kw))
-
+class Trust(Data):
     def test_a_first_key_takes_one_command_and_is_seen_once(self):
         token = self.ward("key", "add", "pacs", "--role", "service", "--scope", "infer,files", "--expires", "90d").strip()
         self.assertRegex(token, r"^ward_[A-Za-z0-9_-]{43}$")
@@ -56,12 +30,12 @@ class Trust(unittest.TestCase):
             self.assertEqual(stat.S_IMODE((self.data / name).stat().st_mode), 0o600)
         self.ward("key", "revoke", keys[0]["id"])
         self.assertEqual(self.object("key", "list")[0]["state"], "revoked")
-        self.assertIn("no such key", self.said("key", "revoke", "k-000000000000", code=3))
+        self.assertIn("no such key", self.why("key", "revoke", "k-000000000000", code=3))
 
     def test_accounts_have_roles_and_passwords_of_one_line(self):
         self.ward("user", "add", "alice", "--role", "clinician", "--password", stdin=b"correct horse battery\n")
         self.ward("user", "add", "bob", "--role", "nurse")
-        self.assertIn("12 to 1024", self.said("user", "password", "bob", code=3, stdin=b"short\n"))
+        self.assertIn("12 to 1024", self.why("user", "password", "bob", code=3, stdin=b"short\n"))
         self.ward("user", "password", "bob", stdin="这是一个很长的密码\n".encode())
         self.ward("user", "role", "bob", "--role", "reviewer")
         self.ward("user", "disable", "alice")
@@ -83,24 +57,23 @@ class Trust(unittest.TestCase):
         north = [t for t in self.object("tenant", "list") if t["id"] == "north"][0]
         self.assertEqual((north["title"], north["per_min"], north["weight"], north["active"]), ("北院", 600, 200, True))
         self.ward("user", "add", "carol", "--role", "nurse", "--tenant", "north")
-        self.assertIn("no such tenant: south", self.said("user", "add", "dave", "--role", "nurse", "--tenant", "south", code=3))
+        self.assertIn("no such tenant: south", self.why("user", "add", "dave", "--role", "nurse", "--tenant", "south", code=3))
 
     def test_usage_is_one_sentence_and_makes_nothing(self):
         for args in (["user"], ["user", "add"], ["user", "add", "x"], ["user", "add", "x", "--role", "boss"], ["user", "list", "x"],
                      ["key"], ["key", "add", "x"], ["key", "add", "x", "--role", "service", "--user", "y"],
                      ["key", "add", "x", "--role", "service", "--expires", "soon"], ["tenant", "make", "x"], ["audit"],
                      ["audit", "show"], ["audit", "export", "--format", "xml"]):
-            r = subprocess.run([WARD, *args, "--data", str(self.data)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, timeout=60)
+            r = run(*args, "--data", self.data)
             self.assertIn(r.returncode, (2, 3), (args, r.stderr))
             self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
         for args in (["audit", "list"], ["key", "list"], ["user", "disable", "x"], ["audit", "checkpoint"]):
-            data = pathlib.Path(self.tmp.name) / "none"
-            r = subprocess.run([WARD, *args, "--data", str(data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+            data = self.dir / "none"
+            r = run(*args, "--data", data)
             self.assertEqual(r.returncode, 3)
             self.assertIn(b"no such data directory", r.stderr)
             self.assertFalse(data.exists())
-        self.assertIn("Name", self.said("key", "add", "x", "--role", "service", "--scope", "Name", code=3))
+        self.assertIn("Name", self.why("key", "add", "x", "--role", "service", "--scope", "Name", code=3))
 
     def fill(self):
         for i in range(12):
@@ -127,15 +100,15 @@ class Trust(unittest.TestCase):
         db = sqlite3.connect(self.data / "ward.db")
         db.executescript("DROP TRIGGER audit_keeps; DELETE FROM audit WHERE seq = 5; DELETE FROM audit WHERE seq > 11")
         db.close()
-        report = json.loads(self.ward("audit", "verify", "--json", code=3))
+        report = self.object("audit", "verify", code=3)
         self.assertFalse(report["unchanged"])
         self.assertIn("record 5 is missing", report["findings"])
         self.assertTrue(any("the last records are missing" in f for f in report["findings"]))
-        self.assertIn("lost its last records", self.said("key", "add", "x", "--role", "service", code=3))
+        self.assertIn("lost its last records", self.why("key", "add", "x", "--role", "service", code=3))
 
     def test_a_copy_and_an_export_verify_elsewhere(self):
         self.fill()
-        away = pathlib.Path(self.tmp.name) / "away"
+        away = self.dir / "away"
         away.mkdir()
         (away / "ward.db").write_bytes((self.data / "ward.db").read_bytes())
         (away / "key").write_bytes((self.data / "audit.pub").read_bytes())

@@ -3,9 +3,7 @@
 
 usage: test_clients.py WARD SCRIPTED_SERVER CHECKPOINTS MODELS [TESTS]   (in the environment of tools/venv)"""
 import base64
-import contextlib
 import json
-import os
 import pathlib
 import socket
 import ssl
@@ -15,13 +13,16 @@ import sys
 import tempfile
 import typing
 import unittest
-import urllib.request
 import zlib
 
 import openai
 import pydantic
 
-WARD, SCRIPTED, CKPT, MODELS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import program
+from program import Server, answer, run
+
+SCRIPTED, CKPT, MODELS = sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
 HELLO = [{"role": "user", "content": "Which CRP was the latest?"}]
 LABS = {"type": "function", "function": {
     "name": "labs", "description": "laboratory results",
@@ -29,51 +30,12 @@ LABS = {"type": "function", "function": {
 CALL = '<tool_call>\n{"name": "labs", "arguments": {"test": "CRP \\"high\\""}}\n</tool_call>'
 
 
-@contextlib.contextmanager
-def ward_serve(model, *options):
-    p = subprocess.Popen([WARD, "serve", "-m", model, "--port", "0", "--json", *options], stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, env={**os.environ, "HOME": "/nonexistent"})
-    try:
-        head = b""
-        while not head.endswith(b"}\n"):
-            line = p.stdout.readline()
-            assert line, p.stderr.read()
-            head += line
-        yield f"http://127.0.0.1:{json.loads(head)['port']}"
-    finally:
-        p.terminate()
-        p.stdout.close()
-        log = p.stderr.read()
-        p.stderr.close()
-        assert p.wait(60) == 0, log
-        assert b"CRP" not in log and b"nodule" not in log, log  # nothing that clients said
-
-
-@contextlib.contextmanager
 def scripted(*replies):
-    p = subprocess.Popen([SCRIPTED, *replies], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        yield f"http://127.0.0.1:{int(p.stdout.readline())}"
-    finally:
-        p.stdin.close()
-        p.stdout.close()
-        assert p.wait(60) == 0
+    return program.scripted(SCRIPTED, *replies)
 
 
 def client(url, **kw):
     return openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0, timeout=120, **kw)
-
-
-def post(url, path, body):
-    rq = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    return json.loads(urllib.request.urlopen(rq, timeout=120).read())
-
-
-def ward(*args):
-    r = subprocess.run([WARD, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
-                       env={**os.environ, "HOME": "/nonexistent"})
-    assert r.returncode == 0, r.stderr
-    return json.loads(r.stdout)
 
 
 def png(width, height, value):
@@ -89,19 +51,14 @@ class RealModel(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.stack = contextlib.ExitStack()
-        cls.url = cls.stack.enter_context(ward_serve(MODELS / "demo-text"))
-        cls.client = client(cls.url)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.stack.close()
+        cls.server = cls.enterClassContext(Server("-m", MODELS / "demo-text"))
+        cls.client = client(cls.server.url)
 
     def chat(self, **kw):
         return self.client.chat.completions.create(model="demo-text", messages=HELLO, temperature=0, max_tokens=24, **kw)
 
     def test_the_reply_is_that_of_the_command_line_whole_and_streamed(self):
-        want = ward("chat", "-m", MODELS / "demo-text", "-t", 0, "-n", 24, "--json", HELLO[0]["content"])
+        want = answer("chat", "-m", MODELS / "demo-text", "-t", 0, "-n", 24, HELLO[0]["content"])
         r = self.chat()
         self.assertEqual(r.choices[0].message.content, want["text"])
         self.assertEqual(r.choices[0].finish_reason, want["finish_reason"])
@@ -140,11 +97,11 @@ class RealModel(unittest.TestCase):
         self.assertGreater(len(set(three)), 1)
 
     def test_a_chat_as_tokens_is_continued_alike(self):
-        t = post(self.url, "/tokenize", {"messages": HELLO, "return_token_strs": True})
+        t = self.server.get("/tokenize", {"messages": HELLO, "return_token_strs": True})
         want = self.chat()
         self.assertEqual(t["count"], want.usage.prompt_tokens)
         self.assertEqual(len(t["token_strs"]), t["count"])
-        text = post(self.url, "/detokenize", {"tokens": t["tokens"]})["prompt"]
+        text = self.server.get("/detokenize", {"tokens": t["tokens"]})["prompt"]
         self.assertIn(HELLO[0]["content"], text)
         for prompt in (t["tokens"], text):
             r = self.client.completions.create(model="demo-text", prompt=prompt, temperature=0, max_tokens=24, echo=True,
@@ -177,7 +134,7 @@ class RealModel(unittest.TestCase):
     def test_models_and_embeddings(self):
         self.assertEqual([m.id for m in self.client.models.list()], ["demo-text"])
         self.assertEqual(self.client.models.retrieve("demo-text").owned_by, "ward")
-        want = ward("embed", "-m", MODELS / "demo-text", "--json", "a nodule")["embedding"]
+        want = answer("embed", "-m", MODELS / "demo-text", "a nodule")["embedding"]
         packed = self.client.embeddings.create(model="demo-text", input=["a nodule", "no fracture"])  # base64 inside
         plain = self.client.embeddings.create(model="demo-text", input="a nodule", encoding_format="float")
         self.assertEqual(len(packed.data), 2)
@@ -272,11 +229,11 @@ class RealModel(unittest.TestCase):
     def test_langchain(self):
         from langchain_core.messages import HumanMessage
         from langchain_openai import ChatOpenAI, OpenAIEmbeddings
-        llm = ChatOpenAI(model="demo-text", base_url=self.url + "/v1", api_key="none", temperature=0, max_tokens=24)
+        llm = ChatOpenAI(model="demo-text", base_url=self.server.url + "/v1", api_key="none", temperature=0, max_tokens=24)
         want = self.chat().choices[0].message.content
         self.assertEqual(llm.invoke([HumanMessage(HELLO[0]["content"])]).content, want)
         self.assertEqual("".join(p.content for p in llm.stream(HELLO[0]["content"])), want)
-        e = OpenAIEmbeddings(model="demo-text", base_url=self.url + "/v1", api_key="none", check_embedding_ctx_length=False)
+        e = OpenAIEmbeddings(model="demo-text", base_url=self.server.url + "/v1", api_key="none", check_embedding_ctx_length=False)
         self.assertEqual(len(e.embed_query("a nodule")), len(e.embed_documents(["x"])[0]))
 
 
@@ -287,25 +244,25 @@ class GoldenModel(unittest.TestCase):
         picture = CKPT.parent / "client.png"
         picture.write_bytes(png(96, 64, 90))
         url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
-        want = ward("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "--json", "-i", picture, "What is it?")
+        want = answer("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "-i", picture, "What is it?")
         documents = ["Blunted sinus.", "No fracture.", "A nodule of 8 mm in the right upper lobe."]
-        scores = ward("rerank", "-m", CKPT / "vl-dense", "--json", "nodule", *documents)["results"]
-        with ward_serve(CKPT / "vl-dense") as server:
-            r = client(server).chat.completions.create(model="vl-dense", temperature=0, max_tokens=8, messages=[
+        scores = answer("rerank", "-m", CKPT / "vl-dense", "nodule", *documents)["results"]
+        with Server("-m", CKPT / "vl-dense") as server:
+            r = client(server.url).chat.completions.create(model="vl-dense", temperature=0, max_tokens=8, messages=[
                 {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}},
                                              {"type": "text", "text": "What is it?"}]}])
             self.assertEqual(r.choices[0].message.content, want["text"])
             self.assertEqual(r.usage.prompt_tokens, want["usage"]["prompt_tokens"])
             for path in ("/v1/rerank", "/v2/rerank"):
-                got = post(server, path, {"query": "nodule", "documents": documents, "top_n": 2})
+                got = server.get(path, {"query": "nodule", "documents": documents, "top_n": 2})
                 self.assertEqual([x["index"] for x in got["results"]], [x["index"] for x in scores[:2]])
                 for x, y in zip(got["results"], scores):
                     self.assertAlmostEqual(x["relevance_score"], y["score"], delta=1e-6)
                 self.assertEqual("document" in got["results"][0], path == "/v1/rerank")
-            mixed = post(server, "/v1/rerank", {"query": {"text": "nodule", "image": url}, "documents": [
+            mixed = server.get("/v1/rerank", {"query": {"text": "nodule", "image": url}, "documents": [
                 {"image": url}, {"text": "x"}, "y"]})
             self.assertEqual(len(mixed["results"]), 3)
-            v = post(server, "/v1/embeddings", {"input": [{"text": "a film", "image": url}, "a film"]})
+            v = server.get("/v1/embeddings", {"input": [{"text": "a film", "image": url}, "a film"]})
             self.assertNotEqual(v["data"][0]["embedding"], v["data"][1]["embedding"])
 
 
@@ -320,27 +277,27 @@ class GoldenModel(unittest.TestCase):
         cases = [(["-i", film, "--window", "40/400"], {"type": "image_url", "image_url": {"url": as_url(film), "window": "40/400"}}),
                  (["-i", film], {"type": "file", "file": {"file_data": as_url(film), "filename": "x.dcm"}}),
                  (["--video", video], {"type": "video_url", "video_url": {"url": as_url(video)}})]
-        with ward_serve(CKPT / "vl-dense") as server:
+        with Server("-m", CKPT / "vl-dense") as server:
             seen = set()
             for options, part in cases:
-                want = ward("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "--json", *options, "What is it?")
-                r = client(server).chat.completions.create(model="vl-dense", temperature=0, max_tokens=8, messages=[
+                want = answer("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, *options, "What is it?")
+                r = client(server.url).chat.completions.create(model="vl-dense", temperature=0, max_tokens=8, messages=[
                     {"role": "user", "content": [part, {"type": "text", "text": "What is it?"}]}])
                 self.assertEqual(r.choices[0].message.content, want["text"])
                 self.assertEqual(r.usage.prompt_tokens, want["usage"]["prompt_tokens"])
                 seen.add((r.choices[0].message.content, r.usage.prompt_tokens))
             self.assertEqual(len(seen), 3)
             with self.assertRaises(openai.BadRequestError) as e:
-                client(server).responses.create(model="vl-dense", input=[{"role": "user", "content": [
+                client(server.url).responses.create(model="vl-dense", input=[{"role": "user", "content": [
                     {"type": "input_file", "file_data": as_url(film), "window": "nonsense"}]}])
             self.assertIn("window", str(e.exception))
 
 
     def test_files_are_kept_shown_and_deleted(self):
         film = pathlib.Path(__file__).parent.parent / "golden/dicom/window_linear.dcm"
-        want = ward("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "--json", "-i", film, "What is it?")
-        with ward_serve(CKPT / "vl-dense") as server:
-            c = client(server)
+        want = answer("chat", "-m", CKPT / "vl-dense", "-t", 0, "-n", 8, "-i", film, "What is it?")
+        with Server("-m", CKPT / "vl-dense") as server:
+            c = client(server.url)
             kept = c.files.create(file=film, purpose="user_data",
                                   expires_after={"anchor": "created_at", "seconds": 3600})
             self.assertEqual((kept.filename, kept.bytes, kept.expires_at - kept.created_at),
@@ -364,9 +321,9 @@ class GoldenModel(unittest.TestCase):
     def test_coheres_client_ranks(self):
         import cohere
         documents = ["Blunted sinus.", "No fracture.", "A nodule of 8 mm in the right upper lobe."]
-        want = ward("rerank", "-m", CKPT / "vl-dense", "--json", "nodule", *documents)["results"]
-        with ward_serve(CKPT / "vl-dense") as server:
-            got = cohere.ClientV2(api_key="none", base_url=server).rerank(model="vl-dense", query="nodule",
+        want = answer("rerank", "-m", CKPT / "vl-dense", "nodule", *documents)["results"]
+        with Server("-m", CKPT / "vl-dense") as server:
+            got = cohere.ClientV2(api_key="none", base_url=server.url).rerank(model="vl-dense", query="nodule",
                                                                           documents=documents, top_n=2)
             self.assertEqual([x.index for x in got.results], [x["index"] for x in want[:2]])
             for x, y in zip(got.results, want):
@@ -383,20 +340,18 @@ class Service(unittest.TestCase):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
                         "-keyout", key, "-out", cert], check=True, capture_output=True)
-        with ward_serve(MODELS / "demo-text", "--tls-cert", cert, "--tls-key", key) as plain:
-            url = plain.replace("http://", "https://")
-            trusts = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0,
+        with Server("-m", MODELS / "demo-text", "--tls-cert", cert, "--tls-key", key) as server:
+            trusts = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0,
                                    http_client=httpx.Client(verify=ssl.create_default_context(cafile=str(cert))))
             parts = list(trusts.chat.completions.create(model="demo-text", messages=HELLO, temperature=0, max_tokens=8,
                                                         stream=True))
             self.assertGreater(len(parts), 3)
             with self.assertRaises(openai.APIConnectionError) as e:
-                client(url).models.list()
+                client(server.url).models.list()
             self.assertIn("CERTIFICATE_VERIFY_FAILED", repr(e.exception.__cause__))
             with self.assertRaises(openai.APIConnectionError):
-                client(plain).models.list()
-        r = subprocess.run([WARD, "serve", "-m", MODELS / "demo-text", "--port", "0", "--address", "0.0.0.0"],
-                           capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+                client(server.url.replace("https", "http")).models.list()
+        r = run("serve", "-m", MODELS / "demo-text", "--port", 0, "--address", "0.0.0.0")
         self.assertEqual(r.returncode, 2)
         self.assertIn(b"TLS certificate", r.stderr)
 
@@ -404,14 +359,10 @@ class Service(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
             s.bind(folder + "/notify")
             s.settimeout(60)
-            os.environ["NOTIFY_SOCKET"] = folder + "/notify"
-            try:
-                with ward_serve(MODELS / "demo-text") as url:
-                    self.assertEqual(s.recv(100), b"READY=1")
-                    self.assertEqual(json.loads(urllib.request.urlopen(url + "/ready").read()), {"status": "ready"})
-                self.assertEqual(s.recv(100), b"STOPPING=1")
-            finally:
-                del os.environ["NOTIFY_SOCKET"]
+            with Server("-m", MODELS / "demo-text", NOTIFY_SOCKET=folder + "/notify") as server:
+                self.assertEqual(s.recv(100), b"READY=1")
+                self.assertEqual(server.get("/ready"), {"status": "ready"})
+            self.assertEqual(s.recv(100), b"STOPPING=1")
 
 
 class Tools(unittest.TestCase):

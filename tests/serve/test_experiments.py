@@ -16,19 +16,19 @@ import resource
 import signal
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
-WARD, MODEL = sys.argv[1], sys.argv[2]
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from program import Data, PATIENCE, Server, answer
+
+MODEL = sys.argv[2]
 KILLS = int(os.environ.get("WARD_TEST_KILLS", "3"))
 TIMES = os.environ.get("WARD_TEST_TIMES") == "1"
 ROLES = ["admin", "clinician", "reviewer", "analyst", "nurse", "auditor", "service"]
 CHAT = "/v1/chat/completions"
-PATIENCE = 120
 TOKENS = 1000 if TIMES else 240
 
 
@@ -41,56 +41,8 @@ def chat(tokens=8, **kw):
             "ignore_eos": True, **kw}
 
 
-class Server:
-    """ward serve; ready when made. Its log is read and kept, so that it never waits for us."""
-
-    def __init__(self, *options):
-        self.started = time.monotonic()
-        self.process = subprocess.Popen([WARD, "serve", "-m", MODEL, "--port", "0", "--json", *map(str, options)],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.log = b""
-        self.reader = threading.Thread(target=self.read_log)
-        self.reader.start()
-        head = b""
-        while not head.endswith(b"}\n"):
-            line = self.process.stdout.readline()
-            if not line:
-                self.end(signal.SIGKILL)
-                raise AssertionError(self.log.decode())
-            head += line
-        self.ready_s = time.monotonic() - self.started
-        self.port = json.loads(head)["port"]
-
-    def read_log(self):
-        for line in self.process.stderr:
-            self.log += line
-
-    def end(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        status = self.process.wait(PATIENCE)
-        self.reader.join()
-        self.process.stdout.close()
-        self.process.stderr.close()
-        assert how == signal.SIGKILL or status == 0, self.log
-
-    def ask(self, method, path, token=None, body=None):
-        """Status, headers, body."""
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            c.request(method, path, json.dumps(body) if body is not None else None,
-                      {"Authorization": f"Bearer {token}"} if token else {})
-            r = c.getresponse()
-            return r.status, r.headers, r.read()
-        finally:
-            c.close()
-
-    def metric(self, token, name, label=""):
-        status, _, text = self.ask("GET", "/metrics", token)
-        assert status == 200, text
-        return sum(float(line.rsplit(" ", 1)[1]) for line in text.decode().splitlines() if line.startswith(name) and label in line)
-
-    def limit_files(self, size):
-        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+def limit_files(server, size):
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 class Stream:
@@ -124,40 +76,14 @@ class Stream:
         self.socket.close()
 
 
-class Experiments(unittest.TestCase):
-    def setUp(self):
-        self.tmp = tempfile.TemporaryDirectory(prefix="ward-test-")
-        self.data = pathlib.Path(self.tmp.name) / "data"
-
-    def tearDown(self):
-        self.tmp.cleanup()
-
-    def ward(self, *args):
-        r = subprocess.run([WARD, *map(str, args), "--data", str(self.data)], stdin=subprocess.DEVNULL, capture_output=True,
-                           timeout=PATIENCE)
-        self.assertEqual(r.returncode, 0, r.stderr)
-        return r.stdout.decode()
-
-    def key(self, role, *options):
-        return self.ward("key", "add", f"{role}-key", "--role", role, *options).strip()
-
-    def records(self, *options):
-        return json.loads(self.ward("audit", "list", "--json", "--last", "100000", *options))
-
-    @contextlib.contextmanager
-    def server(self, *options):
-        s = Server("--data", self.data, *options)
-        try:
-            yield s
-        except BaseException:
-            s.end(signal.SIGKILL)
-            raise
-        s.end()
+class Experiments(Data):
+    def server(self, *options, **kw):
+        return Server("-m", MODEL, "--data", self.data, *options, **kw)
 
     # ---- the policy
 
     def test_every_role_on_every_route(self):
-        rules = [r for r in json.loads(subprocess.run([WARD, "audit", "policy", "--json"], capture_output=True).stdout) if r["path"]]
+        rules = [r for r in answer("audit", "policy") if r["path"]]
         keys = {role: self.key(role) for role in ROLES}
         narrow = self.key("service", "--scope", "metrics")
         allowed = refused = denied = missing = 0
@@ -168,11 +94,11 @@ class Experiments(unittest.TestCase):
                 method, path = rule["method"], rule["path"].replace("{id}", "x-1").replace("{rest}", "nothing")
                 body = {} if method == "POST" else None
                 if method.lower() not in served.get(nameless(rule["path"]), {}):
-                    self.assertIn(s.ask(method, path, keys["admin"], body)[0], (404, 405), rule)
+                    self.assertIn(s.ask(method, path, body, keys["admin"])[0], (404, 405), rule)
                     missing += 1
                     continue
                 for who, token in [*keys.items(), ("nobody", None), ("narrow", narrow), ("forged", "ward_" + "A" * 43)]:
-                    status = s.ask(method, path, token, body)[0]
+                    status = s.ask(method, path, body, token)[0]
                     reach = "anyone" if "anyone" in rule["roles"].values() else \
                         rule["roles"]["service"] if who == "narrow" else rule["roles"].get(who, "no")
                     if reach == "anyone":
@@ -198,7 +124,7 @@ class Experiments(unittest.TestCase):
 
     def test_kill_9_under_load_loses_nothing_that_was_acknowledged(self):
         token, rand = self.key("clinician"), random.Random(9)
-        plain = Server()
+        plain = Server("-m", MODEL)
         load_s = plain.ready_s
         plain.end()
         done, restarts, lock = [], [], threading.Lock()
@@ -209,7 +135,7 @@ class Experiments(unittest.TestCase):
                 while True:
                     n += 1
                     if rand.random() < 0.5:
-                        status, headers, _ = server.ask("POST", CHAT, token, chat(rand.randrange(1, 12)))
+                        status, headers, _ = server.ask("POST", CHAT, chat(rand.randrange(1, 12)), token)
                         self.assertEqual(status, 200)
                         ident = headers["X-Request-Id"]
                     else:
@@ -222,7 +148,7 @@ class Experiments(unittest.TestCase):
                         done.append(ident)
 
         for i in range(KILLS + 1):
-            s = Server("--data", self.data)
+            s = self.server()
             restarts.append(s.ready_s)
             workers = [threading.Thread(target=work, args=(s, 10 * i + k)) for k in range(4)]
             for w in workers:
@@ -238,7 +164,7 @@ class Experiments(unittest.TestCase):
                 w.join()
         with self.server() as s:
             restarts.append(s.ready_s)
-            self.assertEqual(s.ask("POST", CHAT, token, chat())[0], 200)
+            self.assertEqual(s.ask("POST", CHAT, chat(), token)[0], 200)
         self.assertIn("nothing was changed", self.ward("audit", "verify"))
         records = self.records("--action", "chat.create")
         begun = {r["visit"] for r in records if r["event"] == "begin"}
@@ -257,28 +183,28 @@ class Experiments(unittest.TestCase):
 
     def test_a_full_disk_refuses_and_nothing_is_done(self):
         token, look = self.key("clinician"), self.key("analyst")
-        with self.server() as s:
-            self.assertEqual(s.ask("POST", CHAT, token, chat())[0], 200)
-            before = s.metric(look, "vllm:generation_tokens_total")
+        with self.server(key=look) as s:
+            self.assertEqual(s.ask("POST", CHAT, chat(), token)[0], 200)
+            before = s.metric("vllm:generation_tokens_total")
             self.assertGreater(before, 0)
-            s.limit_files(0)
+            limit_files(s, 0)
             for i in range(10):
-                status, headers, body = s.ask("POST", CHAT, token, chat(stream=bool(i % 2)))
+                status, headers, body = s.ask("POST", CHAT, chat(stream=bool(i % 2)), token)
                 self.assertEqual((status, json.loads(body)["error"]["code"]), (503, "audit_unavailable"))
                 self.assertGreater(int(headers["Retry-After"]), 0)
-            self.assertEqual(s.metric(look, "vllm:generation_tokens_total"), before)
-            s.limit_files(resource.RLIM_INFINITY)
-            self.assertEqual(s.ask("POST", CHAT, token, chat())[0], 200)
+            self.assertEqual(s.metric("vllm:generation_tokens_total"), before)
+            limit_files(s, resource.RLIM_INFINITY)
+            self.assertEqual(s.ask("POST", CHAT, chat(), token)[0], 200)
             # full while a reply is under way: it must not end as if it were recorded
             stream = Stream(s, token, chat(200)).read_pieces(3)
-            s.limit_files(0)
+            limit_files(s, 0)
             stream.read_pieces(10 ** 6)
             self.assertIn(b"audit_unavailable", stream.got)
             self.assertNotIn(b'"finish_reason":"length"', stream.got.split(b"audit_unavailable")[1])
             stream.close()
-            s.limit_files(resource.RLIM_INFINITY)
-            self.assertEqual(s.ask("POST", CHAT, token, chat())[0], 200)
-            s.limit_files(0)  # and it ends well: without its last checkpoint
+            limit_files(s, resource.RLIM_INFINITY)
+            self.assertEqual(s.ask("POST", CHAT, chat(), token)[0], 200)
+            limit_files(s, 0)  # and it ends well: without its last checkpoint
         with self.server():
             pass  # closes what stayed open
         ended = [r["outcome"] for r in self.records("--action", "chat.create") if r["event"] == "end"]
@@ -291,8 +217,8 @@ class Experiments(unittest.TestCase):
 
     def test_slow_readers_and_vanished_clients_cost_the_others_nothing(self):
         token, look = self.key("service"), self.key("analyst")
-        with self.server("--idle-s", "5") as s:
-            s.ask("POST", CHAT, token, chat(4))
+        with self.server("--idle-s", 5, key=look) as s:
+            s.ask("POST", CHAT, chat(4), token)
 
             def measure(disturb):
                 streams = [Stream(s, token, chat(TOKENS)) for _ in range(3)]
@@ -322,10 +248,10 @@ class Experiments(unittest.TestCase):
                 for _ in range(6):
                     x = Stream(s, token, chat(4000))
                     x.read_pieces(4)
-                    running = s.metric(look, "ward:engine_calls_running")
+                    running = s.metric("ward:engine_calls_running")
                     at = time.monotonic()
                     x.close()
-                    while s.metric(look, "ward:engine_calls_running") >= running and time.monotonic() < at + PATIENCE:
+                    while s.metric("ward:engine_calls_running") >= running and time.monotonic() < at + PATIENCE:
                         pass
                     freed.append((time.monotonic() - at) * 1000)
                     gone[0] += 1
@@ -334,16 +260,16 @@ class Experiments(unittest.TestCase):
             # a reader that never reads: when it is a buffer behind, its call ends; the connection when it has been idle
             until = time.monotonic() + PATIENCE
             hog = Stream(s, token, chat(7000, logprobs=True, top_logprobs=20), buffer=4096)
-            while s.metric(look, "ward:engine_calls_running") == 0:
+            while s.metric("ward:engine_calls_running") == 0:
                 self.assertLess(time.monotonic(), until)
-            while s.metric(look, "ward:engine_calls_running") > 0:
+            while s.metric("ward:engine_calls_running") > 0:
                 self.assertLess(time.monotonic(), until)
-            while s.metric(look, "ward:streams_cut_total", 'reason="slow_reader"') < 1:
+            while s.metric("ward:streams_cut_total", 'reason="slow_reader"') < 1:
                 self.assertLess(time.monotonic(), until)
                 time.sleep(0.1)
             for x in [hog, *lazy]:
                 x.close()
-            self.assertEqual(s.ask("POST", CHAT, token, chat())[0], 200)
+            self.assertEqual(s.ask("POST", CHAT, chat(), token)[0], 200)
         say(f"readers: ms between tokens of three streams, median and p95: beside a fourth {beside_good[0]:.1f} {beside_good[1]:.1f}; "
             f"beside one that does not read {beside_slow[0]:.1f} {beside_slow[1]:.1f}; beside clients that vanish "
             f"{beside_vanished[0]:.1f} {beside_vanished[1]:.1f}; a vanished client's call is over after {statistics.median(freed):.1f} ms "

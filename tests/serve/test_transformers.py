@@ -16,7 +16,10 @@ import time
 import unittest
 import urllib.request
 
-WARD, MODELS = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from program import answer as ward, run
+
+MODELS = pathlib.Path(sys.argv[2]).resolve()
 START_S = 240  # until its imports are done and the weights are there, on a busy machine
 QUESTIONS = ["Which CRP was the latest?", "最近一次CRP是多少?", "Does the patient take warfarin?"]
 
@@ -45,17 +48,6 @@ def transformers_serve(model):
         finally:
             p.send_signal(signal.SIGINT)
             p.communicate(timeout=60)
-
-
-def run(*args):
-    return subprocess.run([WARD, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
-                          env={**os.environ, "HOME": "/nonexistent"})
-
-
-def ward(*args):
-    r = run(*args, "--json")
-    assert r.returncode == 0, r.stderr
-    return json.loads(r.stdout)
 
 
 class Text(unittest.TestCase):
