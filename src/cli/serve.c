@@ -16,10 +16,10 @@
 
 typedef struct options {
     wd_model_args m;
-    wd_opt_list models, adapters;
-    const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors;
+    wd_opt_list models, adapters, allow_url;
+    const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors, *fetch_ca;
     int64_t memory_mb, port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s,
-        request_s, drain_s, files_mb, file_h, responses_mb, response_h;
+        request_s, drain_s, files_mb, file_h, responses_mb, response_h, fetch_s, fetch_mb;
     bool json, store_responses;
 } options;
 
@@ -52,6 +52,10 @@ static const wd_opt opts[] = {
     { "responses-mb", 0, WD_OPT_INT, AT(responses_mb), "0", 0, 1 << 24, "all responses that are kept, MiB; 0: 1024 with --data, else 64 in memory" },
     { "response-h", 0, WD_OPT_INT, AT(response_h), "24", 1, 24 * 366, "hours that a response is kept" },
     { "store-responses", 0, WD_OPT_BOOL, AT(store_responses), "false", 0, 0, "keep responses also where a request does not say store" },
+    { "allow-url", 0, WD_OPT_LIST, AT(allow_url), NULL, 0, 0, "http[s]://HOST[:PORT][/PATH][=NETWORK+...]: pictures may be fetched from there; may be given again" },
+    { "fetch-ca", 0, WD_OPT_STR, AT(fetch_ca), NULL, 0, 0, "certificates of authorities for these, PEM; default: the system's" },
+    { "fetch-s", 0, WD_OPT_INT, AT(fetch_s), "15", 1, 600, "seconds that fetching one picture may take" },
+    { "fetch-mb", 0, WD_OPT_INT, AT(fetch_mb), "64", 1, 4096, "all that a request fetches, MiB" },
     { "idle-s", 0, WD_OPT_INT, AT(idle_s), "60", 1, 86400, "seconds after which a silent connection is closed" },
     { "request-s", 0, WD_OPT_INT, AT(request_s), "600", 1, 86400, "seconds that a request may take" },
     { "drain-s", 0, WD_OPT_INT, AT(drain_s), "30", 0, 86400, "seconds that running requests have at the end" },
@@ -138,6 +142,11 @@ static wd_status serve(wd_cli *cli, const options *o, wd_cli_served *models, wd_
     so.responses_bytes = (uint64_t)o->responses_mb << 20;
     so.response_s = (uint32_t)o->response_h * 3600;
     so.store_responses = o->store_responses;
+    so.allow_url = o->allow_url.v;
+    so.n_allow_url = o->allow_url.n;
+    so.fetch_ca = o->fetch_ca;
+    so.fetch_ms = (uint32_t)o->fetch_s * 1000;
+    so.fetch_bytes = (size_t)o->fetch_mb << 20;
     so.idle_s = (uint32_t)o->idle_s;
     so.request_s = (uint32_t)o->request_s;
     WD_TRY(read_pem(cli, o->tls_cert, &so.cert, err));

@@ -23,6 +23,7 @@
 
 #include "base/json.h"
 #include "serve/fault.h"
+#include "serve/fetch.h"
 #include "serve/field.h"
 #include "serve/gate.h"
 #include "serve/metrics.h"
@@ -80,7 +81,7 @@ struct wd_req {
 
     wd_buf body;        /* loop thread, then prepare */
     wd_visit *visit;    /* loop thread until submitted, then its workers in turn; NULL: none, or ended */
-    size_t n_counted;   /* of server->n_body */
+    size_t n_counted;   /* of server->n_body; from prepare on its worker's */
     size_t n_discarded; /* bytes of the body that came, kept or not */
     bool submitted;
 
@@ -89,6 +90,7 @@ struct wd_req {
     const char
         *about; /* the model that the record names where there is no `model`; set in prepare, or NULL */
     const wd_served *model; /* held from before prepare until finish is done; NULL: the route needs none */
+    size_t n_fetched;       /* bytes that its URLs brought; prepare */
     wd_span input;          /* what the audit has a digest of; {0}: the body */
     uint64_t tenant;        /* of the visit, for the engine; 0: an open server */
     float weight;           /* the tenant's, likewise */
@@ -142,6 +144,7 @@ struct wd_server {
     wd_models *models;    /* the options', or own_models */
     wd_models *own_models;
     wd_files *files, *responses;
+    wd_allow *allow;         /* NULL: nothing is fetched */
     pthread_mutex_t loading; /* held while a model is loaded; nothing is waited for under it but the loader */
     bool open;               /* no tokens are asked for: only loopback names are answered */
     sem_t decoders;          /* images decoded at the same time */
@@ -228,7 +231,7 @@ WD_MUST_CHECK wd_status wd_parts_add(wd_req *r, wd_parts *p, wd_part part, wd_fa
 
 /* One thing to be shown: a picture, a DICOM object or a ZIP file of a study, or a video. */
 typedef struct wd_show {
-    wd_span url;        /* "data:...;base64,..."; or */
+    wd_span url;        /* "data:...;base64,...", or of http where the server's list has it; or */
     const char *file;   /* the id of a kept file */
     const char *window; /* of DICOM: media/window.h; several with commas */
     uint32_t n_slice;   /* of DICOM: most slices */
@@ -255,6 +258,8 @@ WD_MUST_CHECK wd_status wd_serve__find_kept(wd_req *r, wd_files *in, const char 
 /* Its bytes, until the arena is reset. */
 WD_MUST_CHECK wd_status wd_serve__read_kept(wd_req *r, wd_files *in, const char *id, const char *param,
                                             wd_span *out, wd_fault *f);
+/* Empty; wiped and freed with the arena. NULL: no memory. */
+wd_buf *wd_serve__new_buf(wd_req *r);
 /* What wd_files_put or wd_files_room said. */
 wd_status wd_serve__not_kept(wd_fault *f, wd_status st, const char *param, const wd_err *err);
 

@@ -56,8 +56,14 @@ typedef struct wd_serve_opts {
     uint64_t responses_bytes;      /* of all responses that are kept default 1 GiB, in memory 64 MiB */
     uint32_t response_s;           /* how long                       default 86400 */
     bool store_responses;          /* also those whose request does not say "store"   default false */
-    uint32_t idle_s;               /* a connection that does nothing default 60 */
-    uint32_t request_s;            /* from its last byte to the end  default 600 */
+    const char *const
+        *allow_url; /* [n_allow_url] from where pictures may be fetched (serve/allow.h) default none */
+    size_t n_allow_url;
+    const char *fetch_ca; /* PEM file of authorities for them; NULL: the system's */
+    uint32_t fetch_ms;    /* for one of them                default 15000 */
+    size_t fetch_bytes;   /* of all that a request fetches  default 64 MiB */
+    uint32_t idle_s;      /* a connection that does nothing default 60 */
+    uint32_t request_s;   /* from its last byte to the end  default 600 */
 } wd_serve_opts;
 #define WD_SERVE_OPTS_DEFAULT                               \
     ((wd_serve_opts){ .address = "127.0.0.1",               \
@@ -76,6 +82,8 @@ typedef struct wd_serve_opts {
                       .max_inputs = 1024,                   \
                       .file_s = 86400,                      \
                       .response_s = 86400,                  \
+                      .fetch_ms = 15000,                    \
+                      .fetch_bytes = (size_t)64 << 20,      \
                       .idle_s = 60,                         \
                       .request_s = 600 })
 

@@ -532,6 +532,7 @@ static wd_status start(wd_server *s, wd_err *err)
         return WD_FAIL(err, WD_E_NOMEM, "server: no memory");
     WD_TRY(wd_constraint_cache_create(s->o.constraint_bytes, &s->constraints, err));
     WD_TRY(open_files(s, err));
+    WD_TRY(wd_allow_create(s->o.allow_url, s->o.n_allow_url, &s->allow, err));
     WD_TRY(wd_watcher_create(s, &s->watcher, err));
     WD_TRY(wd_queue_create(s, &s->queue, err));
     return listen_on(s, &a, err);
@@ -592,6 +593,7 @@ void wd_serve_stop(wd_server *s)
     wd_constraint_cache_destroy(s->constraints);
     wd_files_close(s->files);
     wd_files_close(s->responses);
+    wd_allow_destroy(s->allow);
     sem_destroy(&s->decoders);
     wd_free(s);
 }

@@ -45,12 +45,18 @@ static void free_bytes(void *arg)
     wd_buf_free(b);
 }
 
+wd_buf *wd_serve__new_buf(wd_req *r)
+{
+    wd_buf *b = WD_NEW(r->arena, wd_buf); /* freed with it */
+    return b && !wd_arena_defer(r->arena, free_bytes, b) ? b : NULL;
+}
+
 wd_status wd_serve__read_kept(wd_req *r, wd_files *in, const char *id, const char *param, wd_span *out,
                               wd_fault *f)
 {
     wd_err err = { 0 };
-    wd_buf *b = WD_NEW(r->arena, wd_buf); /* freed with it */
-    if (!b || wd_arena_defer(r->arena, free_bytes, b))
+    wd_buf *b = wd_serve__new_buf(r);
+    if (!b)
         return no_memory(f);
     const wd_status st = wd_files_read(in, id, b, &err);
     if (st) {

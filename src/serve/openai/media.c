@@ -1,4 +1,4 @@
-/* Pictures, DICOM objects, studies and videos of requests: from data URLs to what the engine takes. Nothing in them is read
+/* Pictures, DICOM objects, studies and videos of requests: from their URLs to what the engine takes. Nothing in them is read
  * outside the sandbox but their first bytes. */
 #include <sodium.h>
 #include <stdio.h>
@@ -52,9 +52,6 @@ wd_status wd_parts_add(wd_req *r, wd_parts *p, wd_part part, wd_fault *f)
 static wd_status read_data_url(wd_req *r, wd_span url, const char *param, wd_span *out, wd_fault *f)
 {
     const uint8_t *comma = url.n ? memchr(url.p, ',', WD_MIN(url.n, (size_t)256)) : NULL;
-    if (!wd_span_starts(url, "data:"))
-        return wd_fault_set(f, 400, "remote_url_refused", param,
-                            "%s: this server fetches nothing: expected \"data:...;base64,...\"", param);
     if (!comma || !wd_span_ends(wd_span_of(url.p, (size_t)(comma - url.p)), ";base64"))
         return wd_fault_set(f, 400, "invalid_value", param, "%s: a data URL without \";base64,\"", param);
     const char *text = (const char *)comma + 1;
@@ -73,6 +70,61 @@ static wd_status read_data_url(wd_req *r, wd_span url, const char *param, wd_spa
     }
     return wd_fault_set(f, 400, "invalid_value", param, "%s: the data URL's base64 is empty or damaged",
                         param);
+}
+
+/* What a URL brings counts as if it had come with the request. */
+static wd_status count_fetched(wd_req *r, size_t n, const char *param, wd_fault *f)
+{
+    wd_server *s = r->server;
+    r->n_fetched += n;
+    r->n_counted += n;
+    if (atomic_fetch_add(&s->n_body, n) + n <= s->o.bodies_bytes)
+        return WD_OK;
+    wd_fault_set(f, 503, "busy", param, "too many bytes of requests are on their way");
+    f->retry_s = 1;
+    return WD_E_INVALID;
+}
+
+static wd_status fetch_fault(wd_status st, const char *param, const wd_err *err, wd_fault *f)
+{
+    const bool refused = st == WD_E_DENIED || st == WD_E_INVALID;
+    if (refused || st == WD_E_IO)
+        return wd_fault_set(f, 400, refused ? "remote_url_refused" : "remote_url_failed", param, "%s: %s",
+                            param, err->text);
+    return wd_fault_of(f, st, param, err);
+}
+
+/* The bytes of a URL of http or https, which the server's list must have. */
+static wd_status read_remote_url(wd_req *r, wd_span url, const char *param, wd_span *out, wd_fault *f)
+{
+    const wd_server *s = r->server;
+    wd_err err = { 0 };
+    if (!s->allow)
+        return wd_fault_set(f, 400, "remote_url_refused", param,
+                            "%s: this server fetches nothing: expected \"data:...;base64,...\"", param);
+    const char *text = wd_arena_strndup(r->arena, (const char *)url.p, url.n);
+    wd_buf *b = wd_serve__new_buf(r);
+    if (!text || !b)
+        return no_memory(param, f);
+    const wd_fetch_opts o = { .allow = s->allow,
+                              .ca_file = s->o.fetch_ca,
+                              .connect_ms = WD_MIN(s->o.fetch_ms, 5000),
+                              .total_ms = s->o.fetch_ms,
+                              .max_bytes = s->o.fetch_bytes - r->n_fetched,
+                              .deadline_ns = r->deadline_ns,
+                              .cancel = &r->cancel };
+    const wd_status st = wd_fetch(&o, text, b, &err);
+    if (st)
+        return fetch_fault(st, param, &err, f);
+    WD_TRY(count_fetched(r, b->n, param, f));
+    *out = wd_buf_view(b);
+    return WD_OK;
+}
+
+static wd_status read_url(wd_req *r, wd_span url, const char *param, wd_span *out, wd_fault *f)
+{
+    return wd_span_starts(url, "data:") ? read_data_url(r, url, param, out, f)
+                                        : read_remote_url(r, url, param, out, f);
 }
 
 /* "window" and "slices" of an object that shows DICOM. */
@@ -264,7 +316,7 @@ wd_status wd_serve__show(wd_req *r, wd_shown *s, const wd_show *what, const char
         WD_TRY(wd_serve__find_kept(r, r->server->files, what->file, "file.content", param, &k, f));
         WD_TRY(wd_serve__read_kept(r, r->server->files, k.id, param, &bytes, f));
     } else {
-        WD_TRY(read_data_url(r, what->url, param, &bytes, f));
+        WD_TRY(read_url(r, what->url, param, &bytes, f));
     }
     switch (wd_media_kind_of(bytes)) {
     case WD_MEDIA_DICOM:
