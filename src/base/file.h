@@ -5,8 +5,9 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-/* A whole regular file mapped read-only and shared; bytes are paged in on use. An empty file maps to n = 0.
- */
+/* A whole regular file mapped read-only and shared; bytes are paged in on use. An empty file maps to n = 0. A file of 4
+ * MiB or more is read 2 MiB at a time into huge pages, where the kernel and the file system have them for files (ext4
+ * from Linux 6.16, XFS from 5.18, if memory serves in one piece); what the page cache already holds stays as it lies. */
 typedef struct wd_mapped {
     const uint8_t *p;
     size_t n;
