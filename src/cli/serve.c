@@ -17,9 +17,10 @@
 typedef struct options {
     wd_model_args m;
     wd_opt_list models, adapters, allow_url;
-    const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors, *fetch_ca;
+    const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors, *fetch_ca, *origin;
     int64_t memory_mb, port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s,
-        request_s, drain_s, files_mb, file_h, responses_mb, response_h, fetch_s, fetch_mb;
+        request_s, drain_s, files_mb, file_h, responses_mb, response_h, fetch_s, fetch_mb, session_min,
+        session_idle_min;
     bool json, store_responses;
 } options;
 
@@ -36,6 +37,9 @@ static const wd_opt opts[] = {
     { "served-name", 0, WD_OPT_STR, AT(served_name), NULL, 0, 0, "name of the first model for clients; default: its directory's" },
     { "data", 0, WD_OPT_STR, AT(data), NULL, 0, 0, "directory of accounts and audit (ward user, key, audit); without: anybody at this machine" },
     { "anchors", 0, WD_OPT_STR, AT(anchors), NULL, 0, 0, "file for signed checkpoints of the audit; default: in the directory" },
+    { "session-min", 0, WD_OPT_INT, AT(session_min), "600", 1, 60 * 24 * 30, "minutes that a log-in lasts" },
+    { "session-idle-min", 0, WD_OPT_INT, AT(session_idle_min), "30", 0, 60 * 24 * 30, "minutes after which one that is not used ends; 0: as long as the first" },
+    { "origin", 0, WD_OPT_STR, AT(origin), NULL, 0, 0, "of the server's pages behind a proxy: https://HOST[:PORT]; default: as it is called" },
     { "tls-cert", 0, WD_OPT_STR, AT(tls_cert), NULL, 0, 0, "certificate chain, PEM" },
     { "tls-key", 0, WD_OPT_STR, AT(tls_key), NULL, 0, 0, "its private key, PEM" },
     { "max-seqs", 0, WD_OPT_INT, AT(m.max_seqs), "32", 1, 1024, "replies and prompts computed together" },
@@ -119,6 +123,8 @@ static wd_status open_guard(const options *o, wd_guard **out, wd_err *err)
     go.dir = o->data;
     go.anchors = o->anchors;
     go.serve = true;
+    go.session_s = (uint32_t)o->session_min * 60;
+    go.session_idle_s = (uint32_t)o->session_idle_min * 60;
     go.must_exist = true; /* `ward user` makes it */
     return wd_guard_open(&go, out, err);
 }
@@ -130,6 +136,7 @@ static wd_status serve(wd_cli *cli, const options *o, wd_cli_served *models, wd_
     wd_cli_served_use(models, &so);
     so.version = WARD_VERSION;
     so.address = o->address;
+    so.origin = o->origin;
     so.port = (uint16_t)o->port;
     so.max_running = (uint32_t)o->max_running;
     so.max_waiting = (uint32_t)o->max_waiting;

@@ -45,6 +45,9 @@ static const char *const schema[] = {
     /* What each log server has for certain (ship.c). */
     "CREATE TABLE audit_ship(receiver TEXT PRIMARY KEY, seq INTEGER NOT NULL, checkpoint INTEGER NOT NULL,"
     " changed_us INTEGER NOT NULL) STRICT;",
+    /* When a session was last used. */
+    "ALTER TABLE key ADD COLUMN used_us INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE key SET used_us = created_us;",
 };
 
 int64_t wd_guard__now(const wd_guard *g)

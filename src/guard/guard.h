@@ -46,6 +46,7 @@ typedef struct wd_guard_opts {
     uint32_t lock_after;       /* wrong passwords in a row, then the account waits  default 8 */
     uint32_t lock_s;           /* how long                         default 900 */
     uint32_t session_s;        /* life of a log-in                 default 36000 */
+    uint32_t session_idle_s;   /* ... that nobody uses; 0: as long default 1800 */
     uint64_t pw_ops, pw_mem;   /* Argon2id passes and bytes        default 3, 64 MiB */
     /* for tests */
     const char *vfs;                /* SQLite's file layer, by name */
@@ -59,6 +60,7 @@ typedef struct wd_guard_opts {
                       .lock_after = 8,         \
                       .lock_s = 900,           \
                       .session_s = 36000,      \
+                      .session_idle_s = 1800,  \
                       .pw_ops = 3,             \
                       .pw_mem = (uint64_t)64 << 20 })
 
@@ -81,17 +83,30 @@ typedef struct wd_identity {
     char tenant[WD_NAME_MAX + 1];
     char key[WD_NAME_MAX + 1]; /* the key or session it came with; "" on the command line */
     uint32_t weight;           /* the tenant's share of the engine, 1 to 1000; 100 is one */
+    int64_t expires_us;        /* of the key or session, since 1970; 0: never */
+    uint32_t idle_s;           /* of a session: it ends when it is not used for so long; 0: of none */
+    bool by_cookie;
     bool local; /* at the machine itself (command line): what its role may, it may in every tenant */
 } wd_identity;
 
 /* ---- one request ---- */
+
+/* The header Origin: browsers say there whose page makes a request. */
+typedef enum wd_origin { WD_ORIGIN_NONE, WD_ORIGIN_OWN, WD_ORIGIN_OTHER } wd_origin;
 
 typedef struct wd_ask {
     const char *method;        /* "POST" (for HEAD: "GET") */
     const char *path;          /* as sent, up to '?' */
     const char *authorization; /* the header's value, or NULL */
     const char *from;          /* the peer's address without port: "10.2.0.7", "::1" */
+    const char *session; /* the value of a session's cookie, or NULL: counts where authorization is NULL */
+    const char *csrf;    /* the value of X-CSRF-Token, or NULL */
+    wd_origin origin;    /* of the page that asks */
 } wd_ask;
+
+/* What goes along with a session's requests in X-CSRF-Token: a digest of its token, for pages of this server alone. */
+#define WD_CSRF_MAX 65
+void wd_guard_csrf(const char *token, char out[WD_CSRF_MAX]);
 
 /* Why not, for the reply. */
 typedef struct wd_refusal {
@@ -109,6 +124,8 @@ typedef struct wd_visit wd_visit;
  *   WD_E_NOT_FOUND, WD_E_UNSUPPORTED   no such route, or not with this method           404, 405
  *   WD_E_AUTH      no, unknown, expired or revoked credentials: one answer              401
  *   WD_E_DENIED    this role or key may not                                             403
+ *                  a session's cookie came with another Origin, or with none and without its X-CSRF-Token where something
+ *                  is changed; a log-in with another Origin
  *   WD_E_BUSY      a rate limit, or one more of too many bad credentials from there     429
  *   other          the store failed                                                     503
  */
@@ -172,7 +189,7 @@ void wd_guard_digest(const wd_guard *g, wd_span content, wd_digest *out);
  */
 WD_MUST_CHECK wd_status wd_visit_login(wd_visit *v, const char *name, wd_span password,
                                        char token[WD_TOKEN_MAX], uint32_t *retry_after_s, wd_err *err);
-/* Revokes the session that the visit came with. */
+/* Revokes the session that the visit came with. WD_E_INVALID: it came with a key. */
 WD_MUST_CHECK wd_status wd_visit_logout(wd_visit *v, wd_err *err);
 
 #endif

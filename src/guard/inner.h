@@ -78,9 +78,14 @@ typedef struct wd_bearer {
     wd_found found;
     wd_identity who; /* filled for every found kind but NONE, so that a refusal can name the key */
     uint32_t per_min_key, per_min_tenant;
+    bool session;    /* a log-in, no key */
+    int64_t used_us; /* of a session, to about a minute */
 } wd_bearer;
 WD_MUST_CHECK wd_status wd_guard__find_bearer(wd_guard *g, const wd_digest *hash, wd_bearer *out,
                                               wd_err *err);
+
+/* Notes that a session is used, when that was not noted lately. */
+WD_MUST_CHECK wd_status wd_guard__touch(wd_guard *g, const wd_bearer *b, wd_err *err);
 
 /* Inserts a key. account 0: none, then role is the key's own. */
 typedef struct wd_key_row {

@@ -175,7 +175,11 @@ static wd_status log_in(wd_visit *v, account *a, wd_span password, char token[WD
         wd_wipe(token, WD_TOKEN_MAX);
         return st;
     }
-    v->who = (wd_identity){ .role = a->role, .scopes = WD_SCOPE_ALL, .weight = a->weight };
+    v->who = (wd_identity){ .role = a->role,
+                            .scopes = WD_SCOPE_ALL,
+                            .weight = a->weight,
+                            .expires_us = k.expires_us,
+                            .idle_s = g->o.session_idle_s };
     memcpy(v->who.subject, "user:", 5);
     copy(v->who.subject + 5, sizeof v->who.subject - 5, a->name);
     copy(v->who.tenant, sizeof v->who.tenant, a->tenant);
@@ -235,10 +239,10 @@ wd_status wd_visit_logout(wd_visit *v, wd_err *err)
     if (strcmp(v->rule->action, "session.delete") != 0)
         return WD_FAIL(err, WD_E_INTERNAL, "a log-out within %s", v->rule->action);
     WD_TRY(wd_store_begin(v->g->store, WD_STORE_WRITE, &tx, err));
-    return wd_store_end(
-        tx,
-        wd_store_run(tx, err,
-                     "UPDATE key SET revoked_us = ? WHERE id = ? AND kind = 'session' AND revoked_us = 0",
-                     "is", wd_guard__now(v->g), v->who.key),
-        err);
+    wd_status st = wd_store_run(
+        tx, err, "UPDATE key SET revoked_us = ? WHERE id = ? AND kind = 'session' AND revoked_us = 0", "is",
+        wd_guard__now(v->g), v->who.key);
+    if (!st && wd_store_changed(tx) == 0)
+        st = WD_FAIL(err, WD_E_INVALID, "the request came with a key: there is no log-in to end");
+    return wd_store_end(tx, st, err);
 }

@@ -84,6 +84,37 @@ static wd_status bad_credentials(wd_visit *v, const char *reason, wd_refusal *no
     return WD_FAIL(err, WD_E_AUTH, "a key that counts is needed: Authorization: Bearer KEY");
 }
 
+/* A page of another site makes the browser ask (CSRF). Who is known is named; else it counts as a bad credential of the
+ * address, so that nobody fills the audit with it. */
+static wd_status other_site(wd_visit *v, wd_refusal *no, wd_err *err)
+{
+    const wd_limit address = wd_guard__address(v->g, v->from);
+    uint32_t retry;
+    bool first;
+
+    if (v->who.role == WD_N_ACCOUNT_ROLE &&
+        !wd_limits_take(v->g->limits, &address, 1, wd_guard__now(v->g), &retry, &first))
+        return address_waits(v, first, retry, no, err);
+    refusal(no, 403, "origin_refused", 0);
+    record_refusal(v, "other_site", 403);
+    return WD_FAIL(err, WD_E_DENIED,
+                   "a session is used by pages of this server: its own Origin, or X-CSRF-Token, is needed");
+}
+
+/* May a session's cookie speak for this request? */
+static bool is_own_page(const wd_visit *v, const wd_ask *ask)
+{
+    char csrf[WD_CSRF_MAX];
+
+    if (ask->origin != WD_ORIGIN_NONE)
+        return ask->origin == WD_ORIGIN_OWN;
+    if (!strcmp(v->rule->method, "GET"))
+        return true;
+    wd_guard_csrf(ask->session, csrf);
+    return ask->csrf && strlen(ask->csrf) == sizeof csrf - 1 &&
+           sodium_memcmp(ask->csrf, csrf, sizeof csrf - 1) == 0;
+}
+
 /* The token of "Bearer TOKEN" (RFC 6750; the scheme's case does not count), or an empty span. */
 static wd_span bearer_of(const char *header)
 {
@@ -111,7 +142,7 @@ static wd_status check_rate(wd_visit *v, char kind, const char *name, uint32_t p
                    per_min);
 }
 
-static wd_status identify(wd_visit *v, const char *authorization, wd_bearer *b, wd_refusal *no, wd_err *err)
+static wd_status identify(wd_visit *v, const wd_ask *ask, wd_bearer *b, wd_refusal *no, wd_err *err)
 {
     static const char *const reasons[] = {
         [WD_FOUND_NONE] = "unknown_key",
@@ -120,25 +151,31 @@ static wd_status identify(wd_visit *v, const char *authorization, wd_bearer *b, 
         [WD_FOUND_INACTIVE] = "inactive_account",
     };
     const wd_limit address = wd_guard__address(v->g, v->from);
-    const wd_span token = bearer_of(authorization);
+    const bool by_cookie = !ask->authorization && ask->session;
+    const wd_span token = by_cookie ? wd_span_str(ask->session) : bearer_of(ask->authorization);
     wd_digest hash;
     uint32_t retry;
     bool first;
 
+    if (v->rule->open && ask->origin == WD_ORIGIN_OTHER)
+        return other_site(v, no, err);
     if (v->rule->open) /* a log-in: here the address does wait, good password or not */
         return wd_limits_take(v->g->limits, &address, 0, wd_guard__now(v->g), &retry, &first)
                    ? WD_OK
                    : address_waits(v, first, retry, no, err);
-    if (!authorization)
+    if (!ask->authorization && !by_cookie)
         return bad_credentials(v, "no_key", no, err);
     if (!wd_guard__token_hash((const char *)token.p, token.n, &hash))
         return bad_credentials(v, "unknown_key", no, err);
     const wd_status st = wd_guard__find_bearer(v->g, &hash, b, err);
     if (st)
         return store_failed(no, st);
+    if (by_cookie && b->found == WD_FOUND && !b->session) /* keys are for headers */
+        b->found = WD_FOUND_NONE;
     if (b->found == WD_FOUND) {
         v->who = b->who;
-        return WD_OK;
+        v->who.by_cookie = by_cookie;
+        return by_cookie && !is_own_page(v, ask) ? other_site(v, no, err) : WD_OK;
     }
     if (b->found != WD_FOUND_NONE)
         v->who = b->who;
@@ -152,7 +189,7 @@ static wd_status admit(wd_visit *v, const wd_ask *ask, wd_refusal *no, wd_err *e
     /* Health and its like ask nobody and cost nothing. */
     if (v->rule->open && v->rule->recorded == WD_RECORD_NEVER)
         return WD_OK;
-    WD_TRY(identify(v, ask->authorization, &b, no, err));
+    WD_TRY(identify(v, ask, &b, no, err));
     v->reach = wd_policy_reach(v->rule, v->who.role, v->who.scopes);
     if (v->rule->open)
         return WD_OK;
@@ -166,7 +203,10 @@ static wd_status admit(wd_visit *v, const wd_ask *ask, wd_refusal *no, wd_err *e
                      : WD_FAIL(err, WD_E_DENIED, "the role %s may not do %s",
                                wd_account_role_name(v->who.role), v->rule->action);
     }
-    return WD_OK;
+    if (v->rule->recorded == WD_RECORD_NEVER) /* asking who one is is no use of a session */
+        return WD_OK;
+    const wd_status st = wd_guard__touch(v->g, &b, err);
+    return st ? store_failed(no, st) : WD_OK;
 }
 
 wd_status wd_guard_admit(wd_guard *g, const wd_ask *ask, wd_visit **out, wd_refusal *no, wd_err *err)

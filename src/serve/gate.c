@@ -10,7 +10,13 @@ wd_status wd_gate_admit(wd_guard *g, const wd_gate_ask *ask, wd_visit **out, cha
     *out = NULL;
     if (!g)
         return WD_OK;
-    const wd_ask a = { ask->method, ask->path, ask->authorization, ask->from };
+    const wd_ask a = { .method = ask->method,
+                       .path = ask->path,
+                       .authorization = ask->authorization,
+                       .from = ask->from,
+                       .session = ask->session,
+                       .csrf = ask->csrf,
+                       .origin = ask->origin };
     if (wd_guard_admit(g, &a, out, &no, &err)) {
         wd_fault_set(f, no.http ? no.http : 503, no.code, NULL, "%s", err.text);
         f->retry_s = no.retry_after_s;
@@ -58,14 +64,39 @@ wd_status wd_gate_object(wd_visit *v, const char *action, const char *kind, cons
     return WD_E_INVALID;
 }
 
+wd_status wd_gate_login(wd_visit *v, const char *name, wd_span password, char token[WD_TOKEN_MAX],
+                        wd_fault *f)
+{
+    wd_err err = { 0 };
+    uint32_t retry_s = 0;
+    const wd_status st = wd_visit_login(v, name, password, token, &retry_s, &err);
+    if (st)
+        wd_fault_of(f, st, NULL, &err);
+    if (st == WD_E_AUTH)
+        f->code = "invalid_credentials";
+    if (st == WD_E_BUSY) {
+        f->code = "too_many_attempts";
+        f->retry_s = retry_s;
+    }
+    return st;
+}
+
+wd_status wd_gate_logout(wd_visit *v, wd_fault *f)
+{
+    wd_err err = { 0 };
+    const wd_status st = wd_visit_logout(v, &err);
+    return st ? wd_fault_of(f, st, NULL, &err) : WD_OK;
+}
+
 wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input, wd_fault *f)
 {
     wd_digest d;
     wd_err err = { 0 };
     if (!v)
         return WD_OK;
-    wd_guard_digest(g, input, &d);
-    if (wd_visit_begin(v, &(wd_work){ .model = model, .input_digest = &d }, &err) == WD_OK)
+    if (input.p)
+        wd_guard_digest(g, input, &d);
+    if (wd_visit_begin(v, &(wd_work){ .model = model, .input_digest = input.p ? &d : NULL }, &err) == WD_OK)
         return WD_OK;
     wd_fault_set(f, 503, "audit_unavailable", NULL, "the audit could not be written: nothing was done");
     f->retry_s = 5;

@@ -7,7 +7,8 @@
 #include "serve/fault.h"
 
 typedef struct wd_gate_ask {
-    const char *method, *path, *authorization, *from;
+    const char *method, *path, *authorization, *from, *session, *csrf;
+    wd_origin origin;
 } wd_gate_ask;
 
 /* *out is NULL on failure, and for an open server. id [33] gets the visit's, fit for X-Request-Id. allow [64]: see
@@ -24,7 +25,12 @@ const char *wd_gate_owner(const wd_visit *v);
  * one owner. */
 WD_MUST_CHECK wd_status wd_gate_object(wd_visit *v, const char *action, const char *kind, const char *id,
                                        const char *tenant, const char *owner, const char *param, wd_fault *f);
-/* Before any work: the record that it begins is on disk. input: what was asked, of which a keyed digest is kept. */
+/* wd_visit_login and wd_visit_logout as faults: 401 invalid_credentials, 429 too_many_attempts. */
+WD_MUST_CHECK wd_status wd_gate_login(wd_visit *v, const char *name, wd_span password,
+                                      char token[WD_TOKEN_MAX], wd_fault *f);
+WD_MUST_CHECK wd_status wd_gate_logout(wd_visit *v, wd_fault *f);
+/* Before any work: the record that it begins is on disk. input: what was asked, of which a keyed digest is kept; p NULL:
+ * none is. */
 WD_MUST_CHECK wd_status wd_gate_begin(wd_guard *g, wd_visit *v, const char *model, wd_span input,
                                       wd_fault *f);
 

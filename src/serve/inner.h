@@ -54,6 +54,7 @@ typedef struct wd_route {
     size_t n_field;
     wd_body_kind body;
     bool open;     /* needs no token */
+    bool secret;   /* the body holds a password: the audit has no digest of it, which could be guessed at */
     bool no_model; /* prepare, item and finish need none: "model" of the body is not looked at */
 } wd_route;
 
@@ -61,7 +62,8 @@ extern const wd_route wd_route_chat, wd_route_completions, wd_route_responses, w
     wd_route_response_delete, wd_route_embeddings, wd_route_rerank, wd_route_rerank_v2, wd_route_models,
     wd_route_model, wd_route_tokenize, wd_route_detokenize, wd_route_file_create, wd_route_file_list,
     wd_route_file, wd_route_file_content, wd_route_file_delete, wd_route_load, wd_route_unload,
-    wd_route_health, wd_route_ready, wd_route_metrics, wd_route_openapi, wd_route_version;
+    wd_route_session, wd_route_session_create, wd_route_session_delete, wd_route_health, wd_route_ready,
+    wd_route_metrics, wd_route_openapi, wd_route_version;
 
 /* All of them, in the order of the document. */
 extern const wd_route *const wd_serve__routes[];
@@ -95,6 +97,8 @@ struct wd_req {
     uint64_t tenant;        /* of the visit, for the engine; 0: an open server */
     float weight;           /* the tenant's, likewise */
     void *state;
+    wd_buf early;     /* an answer that item wrote, while there was a visit */
+    char cookie[256]; /* Set-Cookie of the answer, or "": written before it */
     size_t n_item;
     atomic_size_t next_item;
 
@@ -146,6 +150,7 @@ struct wd_server {
     wd_files *files, *responses;
     wd_allow *allow;         /* NULL: nothing is fetched */
     pthread_mutex_t loading; /* held while a model is loaded; nothing is waited for under it but the loader */
+    bool secure;             /* its pages come over TLS, here or at a proxy */
     bool open;               /* no tokens are asked for: only loopback names are answered */
     sem_t decoders;          /* images decoded at the same time */
 };
@@ -172,6 +177,11 @@ void wd_serve__stream_end(wd_req *r);
 bool wd_serve__is_streaming(wd_req *r);
 
 void wd_serve__cancel(wd_req *r, const char *why);
+
+/* --- server.c ---------------------------------------------------------------------------------------------- */
+
+/* The name of a session's cookie. */
+const char *wd_serve__cookie(const wd_server *s);
 
 /* --- queue.c ----------------------------------------------------------------------------------------------- */
 

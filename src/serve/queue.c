@@ -156,8 +156,9 @@ static wd_status prepare(wd_req *r, wd_fault *f)
         wd_metrics_observe(r->model->metrics, WD_HISTOGRAM_QUEUED, waited);
     }
     WD_TRY(r->route->prepare(r, f));
+    const wd_span about = r->route->secret ? (wd_span){ 0 } : r->input.n ? r->input : wd_buf_view(&r->body);
     const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->model ? r->model->name : r->about,
-                                       r->input.n ? r->input : wd_buf_view(&r->body), f);
+                                       about, f);
     if (r->input.n) /* a part of the body: it is needed until the end */
         return st;
     wd_buf_wipe(&r->body);

@@ -21,6 +21,9 @@ void wd_serve__unref(wd_req *r)
     wd_buf_free(&r->body);
     wd_buf_wipe(&r->out);
     wd_buf_free(&r->out);
+    wd_buf_wipe(&r->early);
+    wd_buf_free(&r->early);
+    wd_wipe(r->cookie, sizeof r->cookie);
     atomic_fetch_sub(&r->server->n_body, r->n_counted);
     pthread_mutex_destroy(&r->mu);
     wd_free(r);

@@ -75,6 +75,8 @@ static void add_headers(const wd_req *r, struct MHD_Response *resp)
             MHD_add_response_header(resp, "Allow", wd_serve__routes[i]->method);
     if (r->route && r->route->body == WD_BODY_NONE && !strncmp(r->type, "application/octet-stream", 24))
         MHD_add_response_header(resp, "Content-Disposition", "attachment");
+    if (r->cookie[0] && r->http == 200)
+        MHD_add_response_header(resp, "Set-Cookie", r->cookie);
     if (r->http == 401)
         MHD_add_response_header(resp, "WWW-Authenticate", "Bearer");
     if (atomic_load(&r->server->draining))
@@ -174,6 +176,26 @@ static const wd_route *find_route(const char *url, const char *method, char name
 }
 
 /* Who asks, and may they: before the body is read. */
+const char *wd_serve__cookie(const wd_server *s)
+{
+    return s->secure ? "__Host-ward" : "ward"; /* browsers take the first from this host over TLS alone */
+}
+
+/* Whose page asks: this server's, as the request calls it, or as the options say. */
+static wd_origin origin_of(const wd_server *s, struct MHD_Connection *c)
+{
+    const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
+    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+    const char *scheme = s->o.cert ? "https://" : "http://";
+    if (!origin)
+        return WD_ORIGIN_NONE;
+    if (s->o.origin)
+        return strcasecmp(origin, s->o.origin) ? WD_ORIGIN_OTHER : WD_ORIGIN_OWN;
+    const size_t n = strlen(scheme);
+    return host && !strncasecmp(origin, scheme, n) && !strcasecmp(origin + n, host) ? WD_ORIGIN_OWN
+                                                                                    : WD_ORIGIN_OTHER;
+}
+
 static wd_status ask_guard(wd_req *r, const char *url, const char *method, wd_fault *f)
 {
     char from[INET6_ADDRSTRLEN] = "", id[33];
@@ -184,11 +206,15 @@ static wd_status ask_guard(wd_req *r, const char *url, const char *method, wd_fa
         inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, from, sizeof from);
     else if (sa && sa->sa_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, from, sizeof from);
-    const wd_gate_ask ask = { .method = strcmp(method, "HEAD") ? method : "GET",
-                              .path = url,
-                              .authorization = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND,
-                                                                           "Authorization"),
-                              .from = from };
+    const wd_gate_ask ask = {
+        .method = strcmp(method, "HEAD") ? method : "GET",
+        .path = url,
+        .authorization = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Authorization"),
+        .from = from,
+        .session = MHD_lookup_connection_value(r->conn, MHD_COOKIE_KIND, wd_serve__cookie(r->server)),
+        .csrf = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "X-CSRF-Token"),
+        .origin = origin_of(r->server, r->conn)
+    };
     WD_TRY(wd_gate_admit(r->server->o.guard, &ask, &r->visit, id, f));
     if (r->visit)
         snprintf(r->id, sizeof r->id, "%s", id);
@@ -449,7 +475,7 @@ static wd_status check_opts(const wd_serve_opts *o, bool loopback, wd_err *err)
     if (!loopback && !o->cert)
         return WD_FAIL(err, WD_E_USAGE, "%s is not loopback: beyond it the server needs a TLS certificate",
                        o->address);
-    if (!loopback)
+    if (!loopback && !o->guard)
         return WD_FAIL(err, WD_E_USAGE,
                        "%s is not loopback: without tokens the server is for this machine only", o->address);
     if (o->cert && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
@@ -526,6 +552,7 @@ static wd_status start(wd_server *s, wd_err *err)
     WD_TRY(read_address(&s->o, &a, &loopback, err));
     WD_TRY(check_opts(&s->o, loopback, err));
     s->open = !s->o.guard;
+    s->secure = s->o.cert || (s->o.origin && !strncasecmp(s->o.origin, "https://", 8));
     WD_TRY(open_models(s, err));
     s->metrics = wd_metrics_create();
     if (!s->metrics)

@@ -77,7 +77,9 @@ static WD_UNUSED wd_status place_ask(place *p, const char *method, const char *p
 {
     char header[128];
     snprintf(header, sizeof header, "Bearer %s", token ? token : "");
-    const wd_ask ask = { method, path, token ? header : NULL, "10.2.0.7" };
+    const wd_ask ask = {
+        .method = method, .path = path, .authorization = token ? header : NULL, .from = "10.2.0.7"
+    };
     return wd_guard_admit(p->g, &ask, v, no, err);
 }
 

@@ -167,7 +167,7 @@ static void what_could_be_content_does_not_get_into_a_record(void **state)
     place_make(&p);
     place_open(&p);
     place_key(&p, WD_ACCOUNT_CLINICIAN, WD_SCOPE_ALL, token, NULL);
-    const wd_ask odd = { "GET", "/v1/files/Secretname", NULL, "Secretname" };
+    const wd_ask odd = { .method = "GET", .path = "/v1/files/Secretname", .from = "Secretname" };
     assert_fails(wd_guard_admit(p.g, &odd, &v, &no, &err), WD_E_AUTH, "a key that counts is needed");
     assert_ok(place_ask(&p, "POST", "/v1/chat/completions", token, &v, &no, &err));
     assert_fails(wd_visit_begin(v, &(wd_work){ .model = "Secretname has a cough" }, &err), WD_E_INTERNAL,
@@ -176,7 +176,7 @@ static void what_could_be_content_does_not_get_into_a_record(void **state)
     assert_ok(wd_visit_begin(v, &(wd_work){ 0 }, &err));
     assert_fails(wd_visit_end(&v, &(wd_outcome){ .kind = WD_OUTCOME_FAILED, .reason = "Secretname\n" }, &err),
                  WD_E_INTERNAL, "no name");
-    const wd_ask in = { "POST", "/api/v1/session", NULL, "::1" };
+    const wd_ask in = { .method = "POST", .path = "/api/v1/session", .from = "::1" };
     char session[WD_TOKEN_MAX];
     assert_ok(wd_guard_admit(p.g, &in, &v, &no, &err));
     assert_fails(wd_visit_login(v, "secretname", WD_SPAN_LIT("Secretname12345"), session, NULL, &err),
@@ -261,7 +261,9 @@ static void headers_are_read_as_rfc_6750_says(void **state)
         wd_visit *v;
         wd_refusal no;
         snprintf(header, sizeof header, forms[i].format, token);
-        const wd_ask ask = { "GET", "/v1/models", header, "10.0.0.1" };
+        const wd_ask ask = {
+            .method = "GET", .path = "/v1/models", .authorization = header, .from = "10.0.0.1"
+        };
         const wd_status st = wd_guard_admit(p.g, &ask, &v, &no, NULL);
         assert_int_equal(st, forms[i].good ? WD_OK : WD_E_AUTH);
         if (!st)
@@ -365,7 +367,8 @@ static void an_address_with_many_bad_keys_waits_and_floods_no_audit(void **state
     assert_fails(place_ask(&p, "POST", "/api/v1/session", NULL, &v, &no, &err), WD_E_BUSY,
                  "too many credentials from this address did not count");
     assert_int_equal(no.http, 429);
-    assert_ok(wd_guard_admit(p.g, &(wd_ask){ "POST", "/api/v1/session", NULL, "10.2.0.8" }, &v, &no, &err));
+    assert_ok(wd_guard_admit(
+        p.g, &(wd_ask){ .method = "POST", .path = "/api/v1/session", .from = "10.2.0.8" }, &v, &no, &err));
     assert_ok(wd_visit_end(&v, &(wd_outcome){ .kind = WD_OUTCOME_CANCELLED }, &err));
     json_t *r;
     assert_ok(wd_audit_list(p.g, &p.auditor, &(wd_audit_filter){ .outcome = "refused" }, &r, &err));
@@ -455,7 +458,7 @@ static wd_status log_in(place *p, const char *name, const char *password, char t
 {
     wd_visit *v;
     wd_refusal no;
-    const wd_ask ask = { "POST", "/api/v1/session", NULL, "10.9.9.9" };
+    const wd_ask ask = { .method = "POST", .path = "/api/v1/session", .from = "10.9.9.9" };
     WD_TRY(wd_guard_admit(p->g, &ask, &v, &no, why));
     const wd_status st = wd_visit_login(v, name, wd_span_str(password), token, retry, why);
     const wd_outcome o = { .kind = st ? WD_OUTCOME_REFUSED : WD_OUTCOME_DONE, .http = st ? 401 : 200 };

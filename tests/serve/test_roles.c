@@ -1,4 +1,5 @@
-/* The policy table through HTTP: every role on every route, with its key, without one, and with one narrowed by scope. */
+/* The policy table through HTTP: every role on every route, with its key, with the cookie of a log-in, without either, and
+ * with a key narrowed by scope. */
 #include "support/test.h"
 
 #include <stdio.h>
@@ -13,17 +14,46 @@ typedef struct rig {
     char *dir;
     wd_guard *guard;
     wd_server *server;
-    char key[WD_N_ACCOUNT_ROLE][80], narrow[WD_N_ACCOUNT_ROLE][80]; /* narrow: the scope "metrics" alone */
+    char key[WD_N_ACCOUNT_ROLE][160], narrow[WD_N_ACCOUNT_ROLE][160]; /* narrow: the scope "metrics" alone */
+    char cookie[WD_N_ACCOUNT_ROLE][160];                              /* of a page of the server */
 } rig;
 
-static void add_key(rig *r, wd_account_role role, uint32_t scopes, char out[80])
+static void add_key(rig *r, wd_account_role role, uint32_t scopes, char out[160])
 {
     wd_identity by;
     char token[WD_TOKEN_MAX], id[WD_NAME_MAX + 1];
     wd_identity_local("test", WD_ACCOUNT_ADMIN, &by);
     const wd_key_new key = { .label = "roles", .tenant = "main", .role = role, .scopes = scopes };
     assert_ok(wd_admin_key_add(r->guard, &by, &key, token, id, &err));
-    snprintf(out, 80, "Bearer %s", token);
+    snprintf(out, 160, "Authorization: Bearer %s\r\n", token);
+}
+
+#define FORGED "Authorization: Bearer ward_0000000000000000000000000000000000000000000\r\n"
+#define PASSWORD "correct horse battery"
+
+static void add_account(rig *r, wd_account_role role)
+{
+    wd_identity by;
+    wd_identity_local("test", WD_ACCOUNT_ADMIN, &by);
+    assert_ok(wd_admin_user_add(r->guard, &by, "main", wd_account_role_name(role), role,
+                                WD_SPAN_LIT(PASSWORD), &err));
+}
+
+static void log_in(rig *r, wd_account_role role)
+{
+    answer a;
+    char body[128];
+    snprintf(body, sizeof body, "{\"name\":\"%s\",\"password\":\"" PASSWORD "\"}",
+             wd_account_role_name(role));
+    const int fd = dial(wd_serve_port(r->server));
+    ask_with(fd, "POST", "/api/v1/session", "Connection: close\r\n", body);
+    hear(fd, &a);
+    assert_int_equal(a.status, 200);
+    const char *set = strstr((char *)a.raw.p, "Set-Cookie: ");
+    assert_non_null(set);
+    snprintf(r->cookie[role], sizeof r->cookie[role], "Cookie: %.*s\r\nOrigin: http://localhost\r\n",
+             (int)strcspn(set + 12, ";"), set + 12);
+    answer_free(&a);
 }
 
 static void rig_start(rig *r)
@@ -36,10 +66,13 @@ static void rig_start(rig *r)
     go.dir = r->dir;
     go.serve = true;
     go.bad_per_min = 1000000;
+    go.pw_ops = 1;
+    go.pw_mem = (uint64_t)8 << 20;
     assert_ok(wd_guard_open(&go, &r->guard, &err));
     for (unsigned k = 0; k < WD_N_ACCOUNT_ROLE; k++) {
         add_key(r, (wd_account_role)k, WD_SCOPE_ALL, r->key[k]);
         add_key(r, (wd_account_role)k, WD_SCOPE_METRICS, r->narrow[k]);
+        add_account(r, (wd_account_role)k);
     }
     scripted_init(&r->engine, reply, 1);
     o.engine = &r->engine.engine;
@@ -48,6 +81,8 @@ static void rig_start(rig *r)
     o.version = "0";
     o.port = 0;
     assert_ok(wd_serve_start(&o, &r->server, &err));
+    for (unsigned k = 0; k < WD_N_ACCOUNT_ROLE; k++)
+        log_in(r, (wd_account_role)k);
 }
 
 static void rig_stop(rig *r)
@@ -68,13 +103,12 @@ static void path_of(const wd_rule *rule, char out[128])
 }
 
 /* Status, and the error's code in `code`. */
-static int try(const rig *r, const wd_rule *rule, const char *authorization, char code[64])
+static int try(const rig *r, const wd_rule *rule, const char *credentials, char code[64])
 {
-    char headers[256], path[128];
+    char headers[320], path[128];
     answer a;
     const bool post = !strcmp(rule->method, "POST");
-    snprintf(headers, sizeof headers, "Connection: close\r\n%s%s%s%s", authorization ? "Authorization: " : "",
-             authorization ? authorization : "", authorization ? "\r\n" : "",
+    snprintf(headers, sizeof headers, "Connection: close\r\n%s%s", credentials ? credentials : "",
              !strcmp(rule->path, "/v1/files") && post ? "Content-Type: multipart/form-data; boundary=b\r\n"
                                                       : "");
     path_of(rule, path);
@@ -102,14 +136,14 @@ static bool is_served(const wd_rule *rule)
     return false;
 }
 
-static void check(const rig *r, const wd_rule *rule, const char *who, const char *authorization, bool may)
+static void check(const rig *r, const wd_rule *rule, const char *who, const char *credentials, bool may)
 {
     char code[64];
-    const int status = try(r, rule, authorization, code);
+    const int status = try(r, rule, credentials, code);
     const bool refused = status == 401 || status == 403;
     if (!is_served(rule) ? status != 404 && status != 405 && !refused : refused == may)
         fail_msg("%s %s as %s: %d %s", rule->method, rule->path, who, status, code);
-    if (refused && authorization && is_served(rule))
+    if (refused && credentials && is_served(rule))
         assert_string_equal(code, "insufficient_permissions");
     if (may && is_served(rule)) /* let in, it is the request that is at fault, or answered */
         assert_true(status == 200 || status == 400 || status == 404 || status == 501 || status == 409);
@@ -132,15 +166,17 @@ static void every_role_gets_what_its_row_says_on_every_route(void **state)
                                 WD_REACH_NO;
             check(&r, &rules[i], wd_account_role_name((wd_account_role)k), r.key[k], may);
             check(&r, &rules[i], "a narrow key", r.narrow[k], narrow);
-            n_try += 2;
-            n_may += may + narrow;
+            check(&r, &rules[i], "a log-in", r.cookie[k], may);
+            n_try += 3;
+            n_may += 2 * may + narrow;
+            if (!strcmp(rules[i].action, "session.delete"))
+                log_in(&r, (wd_account_role)k);
         }
         if (!is_served(&rules[i]) || rules[i].open)
             continue;
         assert_int_equal(try(&r, &rules[i], NULL, code), 401);
-        assert_int_equal(try(&r, &rules[i], "Bearer ward_0000000000000000000000000000000000000000000", code),
-                         401);
-        assert_int_equal(try(&r, &rules[i], "Basic YTpi", code), 401);
+        assert_int_equal(try(&r, &rules[i], FORGED, code), 401);
+        assert_int_equal(try(&r, &rules[i], "Authorization: Basic YTpi\r\n", code), 401);
         n_try += 3;
     }
     assert_int_equal(r.engine.n_asked, 0);
