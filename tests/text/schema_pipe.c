@@ -6,7 +6,10 @@
  *   {"schema": {...}, "space": "none"?, "docs": ["text", ...], "draw": 20, "seed": 1, "max": 400}
  *     -> {"error": "...", "status": "..."} or {"accepts": [true, ...], "drawn": ["text", ...], "compile_ms": 0.1,
  *         "mask_us": [...]}
- *   "regex": "..." or "choice": [...] may stand for the schema.
+ *   Times are processor time, each the least of TIMES rounds that begin with no mask kept.
+ *   "regex": "..." or "choice": [...] may stand for the schema. "sweep": n finds the mask of every state of every string
+ *   automaton as if it were met for the first time, "sweep_us": [...], and "sweep_wrong": how many of n of them in each
+ *   automaton are not what trying every token byte by byte gives.
  *
  * A drawn text comes from masks over the tokenizer's vocabulary: at each step one of the tokens that may come, short ones
  * mostly and the end with some eagerness, so that texts end. Each token outside the mask that is tried must be refused.
@@ -18,8 +21,10 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/rand.h"
+#include "text/schema/lexicon_inner.h"
 #include "text/schema/matcher.h"
 
+#define TIMES 3 /* each mask is found so often anew: the least is ours, the rest is the machine's */
 #define LINE_MAX ((size_t)64 << 20)
 
 static void die(const char *what)
@@ -81,7 +86,18 @@ static uint32_t draw(tools *t, wd_rand *r, size_t n, bool hurry)
     return best;
 }
 
-static bool draw_text(tools *t, const wd_constraint *c, wd_rand *r, size_t max, wd_buf *text, json_t *times)
+/* The time of the i-th mask, if it is the least so far. */
+static void keep_least(json_t *times, size_t i, double us)
+{
+    json_t *so_far = json_array_get(times, i);
+    if (!so_far)
+        json_array_append_new(times, json_real(us));
+    else if (us < json_real_value(so_far))
+        json_real_set(so_far, us);
+}
+
+static bool draw_text(tools *t, const wd_constraint *c, wd_rand *r, size_t max, wd_buf *text, size_t *n_mask,
+                      json_t *times)
 {
     wd_matcher *m;
     wd_err err;
@@ -92,7 +108,7 @@ static bool draw_text(tools *t, const wd_constraint *c, wd_rand *r, size_t max, 
         const double start = cpu_us();
         if (wd_matcher_mask(m, t->mask, &err))
             die(err.text);
-        json_array_append_new(times, json_real(cpu_us() - start));
+        keep_least(times, (*n_mask)++, cpu_us() - start);
         size_t n = 0;
         bool end = false;
         for (uint32_t w = 0; w < (t->n_vocab + 63) / 64; w++)
@@ -122,6 +138,68 @@ static bool draw_text(tools *t, const wd_constraint *c, wd_rand *r, size_t max, 
     return over;
 }
 
+/* --- every state ----------------------------------------------------------------------------------------------------- */
+
+/* What each token does to the string, one after another: what every way of finding masks must agree with. */
+static bool is_right(const tools *t, const wd_thread *from, const wd_lex_mask *m)
+{
+    const wd_lexicon *l = t->lex;
+    uint8_t *closes = wd_calloc((size_t)l->n_quote + 1, 1);
+    bool good = closes != NULL;
+    for (uint32_t i = 0; i < m->n_close; i++)
+        closes[m->close[i]] = (uint8_t)(1 + m->n_before[i]);
+    for (uint32_t i = 0; good && i < l->n_order; i++) {
+        const uint32_t id = l->order[i];
+        wd_thread at = *from;
+        int how = WD_STR_ON;
+        for (size_t k = 0; k < l->bytes[id].n && how == WD_STR_ON; k++)
+            how = wd_string_step(&at, l->bytes[id].p[k]);
+        good = (m->bit[id / 64] >> id % 64 & 1) == (how == WD_STR_ON);
+    }
+    for (uint32_t i = 0; good && i < l->n_quote; i++) {
+        const wd_lex_quote *q = &l->quote[i];
+        wd_thread at = *from;
+        int how = WD_STR_ON;
+        for (size_t k = 0; k < q->at && how == WD_STR_ON; k++) {
+            how = wd_string_step(&at, l->bytes[q->token].p[k]);
+            if (how == WD_STR_CLOSED && k + 1 < q->at)
+                how = WD_STR_DEAD; /* by a quote before this one */
+        }
+        good = (how == WD_STR_CLOSED) == (closes[i] != 0);
+    }
+    wd_free(closes);
+    return good;
+}
+
+static void sweep(tools *t, const wd_constraint *c, uint32_t n_check, json_t *times, int *wrong)
+{
+    const wd_lex_views *views = wd_lexicon__views(t->lex, c);
+    if (!views)
+        die("no memory");
+    for (uint32_t n = 0; n < c->n_node; n++)
+        for (uint32_t s = 0; s < c->node[n].n_str; s++) {
+            const wd_str_shape *shape = &c->node[n].str[s];
+            const uint32_t n_state = shape->dfa ? shape->dfa->n_state : 0;
+            for (uint32_t q = 0; q < n_state; q++) {
+                const wd_thread at = { .where = WD_AT_STRING, .shape = shape, .phase = WD_PH_TEXT, .q = q };
+                wd_lex_mask *m = NULL;
+                const size_t i = json_array_size(times);
+                for (int k = 0; k < TIMES; k++) {
+                    wd_lexicon__free_mask(m);
+                    const double start = cpu_us();
+                    m = wd_lexicon__find(t->lex, views->of[shape->id], &at, UINT32_MAX - 1, NULL);
+                    keep_least(times, i, cpu_us() - start);
+                    if (!m)
+                        die("no memory");
+                }
+                if (q % ((n_state + n_check - 1) / WD_MAX(n_check, 1) + 1) == 0 && n_check)
+                    *wrong += !is_right(t, &at, m);
+                wd_lexicon__free_mask(m);
+            }
+        }
+    wd_lexicon__give_back_views(t->lex, views);
+}
+
 static json_t *answer(tools *t, const json_t *job)
 {
     wd_constraint *c;
@@ -131,29 +209,42 @@ static json_t *answer(tools *t, const json_t *job)
     const double compile_ms = (cpu_us() - start) * 1e-3;
     if (st)
         return json_pack("{s:s, s:s}", "error", err.text, "status", wd_status_name(st));
+    start = cpu_us();
+    const wd_lex_views *views = wd_lexicon__views(t->lex, c);
+    const double views_ms = (cpu_us() - start) * 1e-3;
+    wd_lexicon__give_back_views(t->lex, views);
     json_t *accepts = json_array(), *drawn = json_array(), *times = json_array(), *doc;
     size_t i, unfinished = 0;
     json_array_foreach(json_object_get(job, "docs"), i, doc) json_array_append_new(
         accepts,
         json_boolean(wd_constraint_accepts(c, wd_span_of(json_string_value(doc), json_string_length(doc)))));
-    wd_rand r;
-    wd_rand_init(&r, (uint64_t)json_integer_value(json_object_get(job, "seed")));
-    const size_t max = (size_t)json_integer_value(json_object_get(job, "max"));
-    for (json_int_t k = json_integer_value(json_object_get(job, "draw")); k > 0; k--) {
-        wd_buf text = { 0 };
-        if (draw_text(t, c, &r, max ? max : 400, &text, times)) {
-            json_t *s = json_stringn(text.n ? (const char *)text.p : "", text.n);
-            if (!s)
+    for (int round = 0; round < TIMES; round++) { /* the same again, but for what is kept */
+        wd_rand r;
+        size_t n_mask = 0;
+        wd_lexicon__forget(t->lex);
+        wd_rand_init(&r, (uint64_t)json_integer_value(json_object_get(job, "seed")));
+        const size_t max = (size_t)json_integer_value(json_object_get(job, "max"));
+        for (json_int_t k = json_integer_value(json_object_get(job, "draw")); k > 0; k--) {
+            wd_buf text = { 0 };
+            const bool ended = draw_text(t, c, &r, max ? max : 400, &text, &n_mask, times);
+            json_t *s = ended && round == 0 ? json_stringn(text.n ? (const char *)text.p : "", text.n) : NULL;
+            if (ended && round == 0 && !s)
                 die("a drawn text is not UTF-8");
-            json_array_append_new(drawn, s);
-        } else {
-            unfinished++;
+            if (s)
+                json_array_append_new(drawn, s);
+            unfinished += !ended && round == 0;
+            wd_buf_free(&text);
         }
-        wd_buf_free(&text);
     }
+    json_t *swept = json_array();
+    int wrong = 0;
+    const json_t *n_check = json_object_get(job, "sweep");
+    if (n_check)
+        sweep(t, c, (uint32_t)json_integer_value(n_check), swept, &wrong);
     wd_constraint_unref(&c);
-    return json_pack("{s:o, s:o, s:f, s:o, s:i}", "accepts", accepts, "drawn", drawn, "compile_ms",
-                     compile_ms, "mask_us", times, "unfinished", (int)unfinished);
+    return json_pack("{s:o, s:o, s:f, s:f, s:o, s:i, s:o, s:i}", "accepts", accepts, "drawn", drawn,
+                     "compile_ms", compile_ms, "views_ms", views_ms, "mask_us", times, "unfinished",
+                     (int)unfinished, "sweep_us", swept, "sweep_wrong", wrong);
 }
 
 int main(int argc, char **argv)

@@ -5,8 +5,10 @@ vocabulary of the published Qwen3 tokenizer.
     tools/venv; tools/fetch-tokenizer
     .venv/bin/python tools/compare/schema.py build/tests/text/schema_pipe .cache/qwen3-tokenizer [--seed N] [--random N]
 
-For each schema, written by hand in the style of the JSON-Schema-Test-Suite or random:
+For each schema, written by hand in the style of the JSON-Schema-Test-Suite or random, and for patterns of many kinds:
   - every text drawn at random from Ward's masks must parse and be valid;
+  - the masks of every string automaton's states must be what trying each token byte by byte gives: of four states of each, spread
+    evenly; all of them are timed as if they were met for the first time;
   - every small document must be one that Ward lets a model write, with its members in some order, exactly if it is valid.
 Schemas with keywords that Ward does not take must be refused with the keyword's name. Exit status 0: no difference.
 """
@@ -106,6 +108,16 @@ REFUSED = [
     ({"oneOf": [{"type": "object"}, {"type": "object", "properties": {"a": {}}}]}, "oneOf"), ({"allOf": [{"type": "string"}, {"type": "null"}]}, "no value"),
     ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "no value"), ({"$ref": "#"}, "itself"), ({"enum": []}, "enum"), (False, "no value"),
     ({"type": "integer", "minimum": 3, "maximum": 2}, "no value"), ({"additionalProperties": 3}, "additionalProperties"),
+]
+
+# Wide classes, counts, searches, words: what is most work for masks
+PATTERNS_HARD = [
+    "e+", "^[^e]*$", "^[^e]{3,8}$", "^[a-z]{1,4}( [a-z]{1,4}){0,3}\\.$", "^[一-鿿]{2,4}$", "^[一-漢a-z ]{2,40}$", "^(?:[ab]*@)?[^@]*$",
+    "^[^a]*\\n[^b]*$", "^[A-Z][a-z]+( [A-Z][a-z]+)*$", "^\\w{1,64}$", "^[\\w .,;:'-]{1,200}$", "^[^\\s]{1,32}$",
+    "^https?://[^\\s/$.?#].[^\\s]*$", "^\\d{3}-\\d{4}$", "^(?:[0-9]{1,3}\\.){3}[0-9]{1,3}$", "^[\\s\\S]{0,100}$", ".{10,20}", "^.{0,2000}$",
+    "^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\\.[a-zA-Z]{2,}$", "^[^,]*(,[^,]*){2}$", "^(?:mild|moderate|severe)( .*)?$", "diagnos(?:is|e|tic)",
+    "^[a-z]*[0-9][a-z]*$", "^(?:[a-z]+ ){3}[a-z]+\\.$", "^[aeiou]{0,3}[^aeiou]+$", "^[\\u0400-\\u04FF ]+$", "^.{0,3}[一-鿿].{0,12}$",
+    "^(?:(?:[^aeiou]*[aeiou]){2})*$", "^[^e]*e[^t]*t[^a]*$",
 ]
 
 COMMON = [None, True, False, 0, 1, 2, 3, -1, 1.5, "", "a", "foo", "ab", [], [1], ["a"], [1, 2], [None, "a"], {}, {"a": 1}, {"b": "x"}, {"a": "x", "b": 2}, {"foo": 1}]
@@ -211,7 +223,7 @@ class Pipe:
 class Tally:
     def __init__(self):
         self.schemas = self.drawn = self.docs = self.valid = self.unfinished = self.bad = 0
-        self.mask, self.compile = [], []
+        self.mask, self.state, self.compile, self.view = [], [], [], []
 
     def wrong(self, what, schema, detail):
         self.bad += 1
@@ -233,7 +245,7 @@ def check(t, pipe, schema, values, draw, seed):
         for s in itertools.islice(spellings(v), 200):
             docs.append(s)
             owner.append(i)
-    a = pipe.ask({"schema": schema, "docs": docs, "draw": draw, "seed": seed, "max": 300, **({"space": "none"} if seed % 2 else {})})
+    a = pipe.ask({"schema": schema, "docs": docs, "draw": draw, "seed": seed, "max": 300, "sweep": 4, **({"space": "none"} if seed % 2 else {})})
     try:
         valid = [validator.is_valid(v) for v in values]
     except RecursionError: # a $ref that leads to itself, perhaps in a place that no value reaches
@@ -248,7 +260,11 @@ def check(t, pipe, schema, values, draw, seed):
     t.valid += sum(valid)
     t.unfinished += a["unfinished"]
     t.mask += a["mask_us"]
+    t.state += a["sweep_us"]
     t.compile.append(a["compile_ms"])
+    t.view.append(a["views_ms"])
+    if a["sweep_wrong"]:
+        t.wrong("%d masks are not what the tokens' bytes say" % a["sweep_wrong"], schema, "")
     for v, want, got in zip(values, valid, taken):
         if want != got:
             t.wrong("valid, cannot be written" if want else "not valid, can be written", schema, v)
@@ -316,14 +332,20 @@ def main():
                 t.wrong("refused", schema, answer["error"])
     print("schema: random, seed %d: refused %s" % (a.seed, refused))
 
-    big, before = [], (list(t.mask), list(t.compile))
-    t.mask, t.compile = [], []
+    for i, pattern in enumerate(PATTERNS_HARD):
+        answer, _ = check(t, pipe, {"type": "string", "pattern": pattern}, COMMON, 2, i)
+        if "error" in answer:
+            t.wrong("refused", pattern, answer["error"])
+    others = (t.mask, t.state, t.compile, t.view)
+    t.mask, t.state, t.compile, t.view = [], [], [], []
     for i in range(3):
         check(t, pipe, hundreds(200), [], 2, i + 1)
-    print("schema: 200 properties: compiled in %.2f ms; mask %.1f us median, %.1f us at 99 %%, %.0f us worst"
-          % ((max(t.compile),) + spread(t.mask)))
-    print("schema: all others: compiled in %.2f ms median, %.2f ms worst; mask %.1f us median, %.1f us at 99 %%, %.0f us worst of %d"
-          % (spread(before[1])[0], spread(before[1])[2], *spread(before[0]), len(before[0])))
+    for name, (mask, state, compiled, view) in (("200 properties", (t.mask, t.state, t.compile, t.view)), ("all others", others)):
+        print("schema: %s: compiled in %.2f ms median, %.2f ms worst; views of the vocabulary %.2f ms median, %.2f ms worst"
+              % (name, *spread(compiled)[::2], *spread(view)[::2]))
+        print("schema: %s: masks of the walks: %.1f us median, %.1f us at 99 %%, %.0f us worst of %d" % (name, *spread(mask), len(mask)))
+        print("schema: %s: every state of every pattern: %.1f us median, %.1f us at 99 %%, %.0f us worst of %d"
+              % (name, *spread(state), len(state)))
     print("schema: %d schemas, %d texts drawn (%d not ended in time), %d documents (%d valid), %d differences"
           % (t.schemas, t.drawn, t.unfinished, t.docs, t.valid, t.bad))
     return 1 if t.bad else 0

@@ -40,15 +40,19 @@ bool wd_constrained_can_call(const wd_tokenizer *t)
            wd_tokenizer_id(t, "</tool_call>") != WD_TOKEN_NONE;
 }
 
+/* Another one in the place of what there is: views of the vocabulary stay while one of them uses them. */
 static wd_status begin_matcher(wd_constrained *k, wd_err *err)
 {
     const wd_constrain_opts *o = &k->o;
-    wd_matcher_destroy(k->m);
-    k->m = NULL;
+    wd_matcher *m;
     if (o->constraint)
-        return wd_matcher_create(o->constraint, o->lexicon, o->end, o->n_end, &k->m, err);
-    WD_TRY(wd_matcher_create(o->call, o->lexicon, &k->called, 1, &k->m, err));
-    wd_matcher_allow_line_end(k->m);
+        WD_TRY(wd_matcher_create(o->constraint, o->lexicon, o->end, o->n_end, &m, err));
+    else
+        WD_TRY(wd_matcher_create(o->call, o->lexicon, &k->called, 1, &m, err));
+    if (!o->constraint)
+        wd_matcher_allow_line_end(m);
+    wd_matcher_destroy(k->m);
+    k->m = m;
     return WD_OK;
 }
 
@@ -72,7 +76,7 @@ wd_status wd_constrained_create(const wd_constrain_opts *o, wd_constrained **out
     wd_status st = k->mask ? WD_OK : WD_FAIL(err, WD_E_NOMEM, "constraint: no memory");
     if (!st && o->call && (k->call == WD_TOKEN_NONE || k->called == WD_TOKEN_NONE))
         st = WD_FAIL(err, WD_E_UNSUPPORTED, "tool calls: the vocabulary has no \"<tool_call>\"");
-    if (!st && o->constraint)
+    if (!st && (o->constraint || o->call)) /* of calls: what takes long is done before the first token */
         st = begin_matcher(k, err);
     if (st) {
         wd_constrained_destroy(k);

@@ -5,53 +5,6 @@
 
 /* --- building ---------------------------------------------------------------------------------------------------------- */
 
-#define LOWER 3  /* 26 bins */
-#define UPPER 29 /* 13 */
-#define MARK 42  /* 6 */
-#define WIDE 48  /* the rest */
-
-/* Code points from which on the bins WIDE, WIDE + 1, ... hold, each up to the next. */
-static const uint32_t wide[] = { 0x80,   0x250,  0x370,  0x400,  0x530,  0x900,  0x1100, 0x2000,
-                                 0x2070, 0x3000, 0x3040, 0x3100, 0x4E00, 0xA000, 0xE000, 0x10000 };
-_Static_assert(WIDE + WD_COUNT(wide) == 64, "bins are the bits of a word");
-
-static uint32_t wide_bin(uint32_t cp)
-{
-    uint32_t i = 0;
-    while (i + 1 < WD_COUNT(wide) && wide[i + 1] <= cp)
-        i++;
-    return WIDE + i;
-}
-
-uint32_t wd_lexicon__bin(uint32_t cp)
-{
-    static const char *const mark[] = { "-_", ".,", ":;!?", "()[]{}<>", "'`" };
-    if (cp < 0x20 || cp == '"' || cp == '\\')
-        return 0;
-    if (cp >= 0x80)
-        return wide_bin(cp);
-    if (cp == ' ')
-        return 1;
-    if (cp >= '0' && cp <= '9')
-        return 2;
-    if (cp >= 'a' && cp <= 'z')
-        return LOWER + (cp - 'a');
-    if (cp >= 'A' && cp <= 'Z')
-        return UPPER + (cp - 'A') / 2;
-    for (uint32_t i = 0; i < WD_COUNT(mark); i++)
-        if (strchr(mark[i], (int)cp))
-            return MARK + i;
-    return MARK + WD_COUNT(mark);
-}
-
-uint64_t wd_lexicon__bins(uint32_t lo, uint32_t hi)
-{
-    uint64_t bins = 0;
-    for (uint32_t b = wide_bin(lo); b <= wide_bin(hi); b++)
-        bins |= (uint64_t)1 << b;
-    return bins;
-}
-
 /* What the first n bytes of s end with, when those before are characters: a character, the beginning of one, or neither. */
 static uint32_t last_of(wd_span s, size_t n)
 {
@@ -133,7 +86,7 @@ static uint32_t count_nodes(const wd_lexicon *l)
 }
 
 /* The children of a node `depth` bytes deep, that has the tokens up to `end`. */
-static void make_kids(wd_lexicon *l, wd_lex_node *v, size_t depth, uint32_t end, uint32_t *ends)
+static void make_kids(wd_lexicon *l, wd_lex_node *v, size_t depth, uint32_t end)
 {
     uint32_t from = v->rank;
     v->kid = l->n_node;
@@ -149,10 +102,9 @@ static void make_kids(wd_lexicon *l, wd_lex_node *v, size_t depth, uint32_t end,
                               .byte = s.p[depth],
                               .cp = v->cp != WD_LEX_BAD && within == begun ? last_of(s, depth + 1)
                                                                            : WD_LEX_BAD };
-        kid->sound = kid->cp != WD_LEX_BAD;
         while (from < end && l->bytes[l->order[from]].p[depth] == kid->byte)
             from++;
-        ends[l->n_node++] = from;
+        l->end[l->n_node++] = from;
         v->n_kid++;
     }
 }
@@ -161,35 +113,20 @@ static void make_kids(wd_lexicon *l, wd_lex_node *v, size_t depth, uint32_t end,
 static bool make_nodes(wd_lexicon *l)
 {
     const uint32_t n = count_nodes(l);
-    uint32_t *ends = WD_ALLOC_N(uint32_t, n); /* one past the last token below each */
+    l->end = WD_ALLOC_N(uint32_t, n);
     l->node = WD_ALLOC_N(wd_lex_node, n);
-    l->bins = WD_ALLOC_N(uint64_t, n);
-    const bool good = ends && l->node && l->bins;
-    if (good) {
-        ends[0] = l->n_order;
-        l->n_node = 1;
-        l->node[0].sound = true;
-    }
-    for (uint32_t i = 0, level_end = 1, depth = 0; good && i < l->n_node; i++) {
+    if (!l->end || !l->node)
+        return false;
+    l->end[0] = l->n_order;
+    l->n_node = 1;
+    for (uint32_t i = 0, level_end = 1, depth = 0; i < l->n_node; i++) {
         if (i == level_end) {
             depth++;
             level_end = l->n_node;
         }
-        make_kids(l, &l->node[i], depth, ends[i], ends);
+        make_kids(l, &l->node[i], depth, l->end[i]);
     }
-    wd_free(ends);
-    return good;
-}
-
-uint64_t wd_lexicon__own_bins(const wd_lex_node *v)
-{
-    uint32_t lo, hi;
-    if (v->cp == WD_LEX_BAD)
-        return 0;
-    if (!(v->cp & WD_LEX_PART))
-        return (uint64_t)1 << wd_lexicon__bin(v->cp);
-    wd_lexicon__range(v->cp, &lo, &hi);
-    return wd_lexicon__bins(lo, hi);
+    return true;
 }
 
 /* What lies below each node, from the leaves up. */
@@ -200,40 +137,10 @@ static void summarise(wd_lexicon *l)
         for (uint32_t k = v->kid; k < v->kid + v->n_kid; k++) {
             const wd_lex_node *kid = &l->node[k];
             const uint8_t chars = (uint8_t)(kid->chars + ((kid->byte & 0xC0) != 0x80));
-            l->bins[i] |= l->bins[k] | (kid->cp & WD_LEX_PART ? kid->ends : wd_lexicon__own_bins(kid));
             v->chars = WD_MAX(v->chars, chars);
-            v->sound &= kid->sound;
         }
     }
     l->max_chars = l->node[0].chars;
-}
-
-static void add_to(wd_lexicon *l, size_t row, uint32_t id)
-{
-    l->has[row * l->n_word + id / 64] |= (uint64_t)1 << id % 64;
-}
-
-/* False without memory. */
-static bool sort_by_bins(wd_lexicon *l)
-{
-    wd_lex_walk *w = WD_ALLOC(wd_lex_walk);
-    uint64_t path[WD_LEX_TOKEN_MAX + 1] = { 0 }; /* kinds of the whole characters so far, by depth */
-    l->has = WD_ALLOC_N(uint64_t, (size_t)64 * l->n_word + 1);
-    const bool good = w && l->has;
-    if (good)
-        wd_lex_walk_start(w, l);
-    while (good && wd_lex_walk_next(w, true)) {
-        const wd_lex_node *v = w->node;
-        path[w->depth] = path[w->depth - 1] | (v->cp & WD_LEX_PART ? 0 : wd_lexicon__own_bins(v));
-        const uint32_t id = l->order[v->rank];
-        if (!v->ends || v->cp & WD_LEX_PART || path[w->depth] & 1)
-            continue;
-        add_to(l, 0, id);
-        for (uint64_t bins = path[w->depth]; bins; bins &= bins - 1)
-            add_to(l, (size_t)__builtin_ctzll(bins), id);
-    }
-    wd_free(w);
-    return good;
 }
 
 static wd_span behind(const wd_lexicon *l, const wd_lex_quote *q)
@@ -284,6 +191,20 @@ static bool make_quotes(wd_lexicon *l)
     return true;
 }
 
+uint32_t wd_lexicon__quote(const wd_lexicon *l, uint32_t token, uint32_t at)
+{
+    uint32_t lo = 0, hi = l->n_quote;
+    while (hi - lo > 1) {
+        const uint32_t mid = lo + (hi - lo) / 2;
+        const wd_lex_quote *q = &l->quote[l->quote_of[mid]];
+        if (q->token < token || (q->token == token && q->at <= at))
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return l->quote_of[lo];
+}
+
 void wd_lexicon__free_mask(wd_lex_mask *m)
 {
     if (!m)
@@ -322,10 +243,12 @@ wd_status wd_lexicon_create_list(const wd_span *token, uint32_t n_vocab, wd_lexi
     }
     if (good)
         summarise(l);
-    if (!good || !sort_by_bins(l) || !make_quotes(l) || !wd_lexicon__make_plain(l)) {
+    if (!good || !make_quotes(l) || !wd_lexicon__make_chars(l) || !wd_lexicon__make_plain(l)) {
         wd_lexicon_destroy(l);
         return WD_FAIL(err, WD_E_NOMEM, "vocabulary: no memory for its trie");
     }
+    wd_free(l->end);
+    l->end = NULL;
     *out = l;
     return WD_OK;
 }
@@ -355,10 +278,14 @@ void wd_lexicon_destroy(wd_lexicon *l)
             l->bucket[b] = m->next;
             wd_lexicon__free_mask(m);
         }
+    wd_lexicon__free_views(l);
     pthread_mutex_destroy(&l->mu);
     wd_free(l->node);
-    wd_free(l->bins);
-    wd_free(l->has);
+    wd_free(l->end);
+    wd_free(l->chr);
+    wd_free(l->point);
+    wd_free(l->begin);
+    wd_free(l->tail);
     wd_free(l->order);
     wd_free(l->bytes);
     wd_free(l->quote);
@@ -394,10 +321,10 @@ static wd_lex_mask *look_up(wd_lexicon *l, const uint64_t key[3])
     return NULL;
 }
 
-/* Down to three quarters, those not in use and used longest ago first. */
-static void evict(wd_lexicon *l)
+/* Down to so many bytes, those not in use and used longest ago first. */
+static void evict(wd_lexicon *l, size_t most)
 {
-    while (l->cache_bytes > WD_LEXICON_CACHE_BYTES / 4 * 3) {
+    while (l->cache_bytes > most) {
         uint64_t sum = 0, n = 0;
         for (size_t b = 0; b < WD_LEX_BUCKETS; b++)
             for (const wd_lex_mask *m = l->bucket[b]; m; m = m->next, n++)
@@ -419,7 +346,8 @@ static void evict(wd_lexicon *l)
     }
 }
 
-const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, const wd_thread *t)
+const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, const wd_lex_views *v,
+                                      const wd_thread *t)
 {
     const wd_str_shape *s = t->shape;
     const bool plain = !s || !s->dfa;
@@ -435,7 +363,7 @@ const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, con
         return m;
     wd_lex_mask *made = plain && t->phase <= WD_PH_TEXT
                             ? wd_lexicon__limit_plain(l, &l->plain[t->phase], left)
-                            : wd_lexicon__find(l, t, left, NULL);
+                            : wd_lexicon__find(l, plain ? NULL : v->of[s->id], t, left, NULL);
     if (!made)
         return NULL;
     memcpy(made->key, key, sizeof made->key);
@@ -448,7 +376,7 @@ const wd_lex_mask *wd_lexicon__string(wd_lexicon *l, const wd_constraint *c, con
         l->bucket[bucket_of(key)] = made;
         l->cache_bytes += made->bytes;
         if (l->cache_bytes > WD_LEXICON_CACHE_BYTES)
-            evict(l);
+            evict(l, WD_LEXICON_CACHE_BYTES / 4 * 3);
         m = made;
         made = NULL;
     }
@@ -462,5 +390,12 @@ void wd_lexicon__give_back(wd_lexicon *l, const wd_lex_mask *m)
     wd_lex_mask *shared = (wd_lex_mask *)m; /* only the count changes */
     pthread_mutex_lock(&l->mu);
     shared->refs--;
+    pthread_mutex_unlock(&l->mu);
+}
+
+void wd_lexicon__forget(wd_lexicon *l)
+{
+    pthread_mutex_lock(&l->mu);
+    evict(l, 0);
     pthread_mutex_unlock(&l->mu);
 }

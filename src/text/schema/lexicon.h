@@ -1,5 +1,5 @@
-/* A vocabulary as a trie of its tokens' bytes, and what has been found out about it: which tokens go on within a string
- * of some kind. Built once per tokenizer (some tens of milliseconds, about 13 MB for the 151,936 tokens of Qwen3) and
+/* A vocabulary as a trie of its tokens' bytes, and what has been found out about it: how patterns see it, which tokens go
+ * on within a string of some kind. Built once per tokenizer (some tens of milliseconds, about 13 MB for the 151,936 tokens of Qwen3) and
  * shared by all matchers; thread-safe.
  *
  * Added tokens, tokens without bytes and those of more than 255 bytes are not in it, and of tokens with the

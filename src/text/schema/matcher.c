@@ -14,6 +14,7 @@ struct wd_matcher {
     wd_machine machine;
     wd_constraint *c;
     wd_lexicon *l;
+    const wd_lex_views *views;
     uint32_t *end;
     size_t n_end;
     bool over; /* an end token came */
@@ -55,7 +56,8 @@ wd_status wd_matcher_create(const wd_constraint *c, wd_lexicon *l, const uint32_
     m->now = WD_ALLOC(wd_threads);
     m->next = WD_ALLOC(wd_threads);
     m->end = WD_ALLOC_N(uint32_t, n_end + 1);
-    if (!m->now || !m->next || !m->end) {
+    m->views = wd_lexicon__views(l, c);
+    if (!m->now || !m->next || !m->end || !m->views) {
         wd_matcher_destroy(m);
         return no_memory(err);
     }
@@ -77,6 +79,7 @@ void wd_matcher_destroy(wd_matcher *m)
     if (!m)
         return;
     wd_machine_free(&m->machine);
+    wd_lexicon__give_back_views(m->l, m->views);
     wd_constraint_unref(&m->c);
     wd_free(m->now);
     wd_free(m->next);
@@ -266,7 +269,7 @@ wd_status wd_matcher_mask(wd_matcher *m, uint64_t *mask, wd_err *err)
         const wd_thread *t = &m->now->t[i];
         if (t->where != WD_AT_STRING)
             continue;
-        const wd_lex_mask *w = wd_lexicon__string(m->l, m->c, t);
+        const wd_lex_mask *w = wd_lexicon__string(m->l, m->c, m->views, t);
         if (!w)
             return no_memory(err);
         for (uint32_t k = 0; k < m->l->n_word; k++)

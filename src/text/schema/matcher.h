@@ -16,7 +16,9 @@
 
 typedef struct wd_matcher wd_matcher;
 
-/* end [n_end]: tokens that end a reply. Takes a reference to c. WD_E_NOMEM, WD_E_LIMIT as below. */
+/* end [n_end]: tokens that end a reply. Takes a reference to c. The first of a constraint finds out how its patterns see
+ * the vocabulary (some milliseconds for each that is not like one before), so that no mask takes long. WD_E_NOMEM,
+ * WD_E_LIMIT as below. */
 WD_MUST_CHECK wd_status wd_matcher_create(const wd_constraint *c, wd_lexicon *l, const uint32_t *end,
                                           size_t n_end, wd_matcher **out, wd_err *err);
 void wd_matcher_destroy(wd_matcher *m); /* accepts NULL */
