@@ -31,7 +31,7 @@ typedef struct wd_command {
     wd_status (*run)(wd_cli *cli, int argc, const char *const *argv, wd_err *err);
 } wd_command;
 
-extern const wd_command wd_cmd_audit, wd_cmd_key, wd_cmd_tenant, wd_cmd_user;
+extern const wd_command wd_cmd_audit, wd_cmd_key, wd_cmd_models, wd_cmd_tenant, wd_cmd_user;
 extern const wd_command wd_cmd_assist, wd_cmd_chat, wd_cmd_report, wd_cmd_find, wd_cmd_lesson, wd_cmd_rehab,
     wd_cmd_bench, wd_cmd_embed, wd_cmd_rerank, wd_cmd_demo, wd_cmd_eval, wd_cmd_inspect, wd_cmd_phantom,
     wd_cmd_quantize, wd_cmd_serve, wd_cmd_tokenize, wd_cmd_version;

@@ -13,10 +13,10 @@
 #define ARENA_MAX ((size_t)1 << 30)
 
 static const wd_command *const commands[] = {
-    &wd_cmd_chat,     &wd_cmd_report,   &wd_cmd_find,    &wd_cmd_rehab, &wd_cmd_lesson,  &wd_cmd_assist,
-    &wd_cmd_serve,    &wd_cmd_embed,    &wd_cmd_rerank,  &wd_cmd_demo,  &wd_cmd_eval,    &wd_cmd_phantom,
-    &wd_cmd_quantize, &wd_cmd_tokenize, &wd_cmd_inspect, &wd_cmd_bench, &wd_cmd_version, &wd_cmd_user,
-    &wd_cmd_key,      &wd_cmd_tenant,   &wd_cmd_audit,
+    &wd_cmd_chat,     &wd_cmd_report,   &wd_cmd_find,    &wd_cmd_rehab,  &wd_cmd_lesson,  &wd_cmd_assist,
+    &wd_cmd_serve,    &wd_cmd_embed,    &wd_cmd_rerank,  &wd_cmd_demo,   &wd_cmd_eval,    &wd_cmd_phantom,
+    &wd_cmd_quantize, &wd_cmd_tokenize, &wd_cmd_inspect, &wd_cmd_bench,  &wd_cmd_version, &wd_cmd_user,
+    &wd_cmd_key,      &wd_cmd_tenant,   &wd_cmd_audit,   &wd_cmd_models,
 };
 
 /* First signal: ask; second: end now. Only async-signal-safe calls. */

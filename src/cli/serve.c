@@ -16,7 +16,7 @@
 
 typedef struct options {
     wd_model_args m;
-    wd_opt_list models, adapters, allow_url;
+    wd_opt_list models, adapters, roles, allow_url;
     const char *models_dir, *address, *served_name, *tls_cert, *tls_key, *data, *anchors, *fetch_ca, *origin;
     int64_t memory_mb, port, max_running, max_waiting, max_connections, max_body_mb, max_images, idle_s,
         request_s, drain_s, files_mb, file_h, responses_mb, response_h, fetch_s, fetch_mb, session_min,
@@ -29,6 +29,7 @@ typedef struct options {
 static const wd_opt opts[] = {
     { "model", 'm', WD_OPT_LIST, AT(models), NULL, 0, 0, "[NAME=]checkpoint directory, GGUF file, or URL[,URL] of servers; may be given again" },
     { "adapter", 0, WD_OPT_LIST, AT(adapters), NULL, 0, 0, "NAME=DIR: a PEFT adapter of the first model, as a model of its own" },
+    { "role", 0, WD_OPT_LIST, AT(roles), NULL, 0, 0, "chat=NAME, embed=NAME or rerank=NAME: the model for requests that name none; default: the first" },
     { "models-dir", 0, WD_OPT_STR, AT(models_dir), NULL, 0, 0, "directory of models that may be loaded by name while the server runs" },
     { "memory-mb", 0, WD_OPT_INT, AT(memory_mb), "0", 0, 1 << 24, "for all models together, MiB; 0: nine tenths of what there is" },
     WD_MODEL_OPTS_BUT_MODEL(options, m),
@@ -189,6 +190,7 @@ static wd_status run(wd_cli *cli, int argc, const char *const *argv, wd_err *err
     const wd_cli_served_opts so = { .args = &o.m,
                                     .model = &o.models,
                                     .adapter = &o.adapters,
+                                    .role = &o.roles,
                                     .served_name = o.served_name,
                                     .dir = o.models_dir,
                                     .memory_bytes = (size_t)o.memory_mb << 20 };

@@ -131,10 +131,24 @@ static wd_status open_adapter(wd_cli_served *s, size_t i, wd_err *err)
         name = name_of(s->cli, dir);
     args.machine = s->machine;
     args.name = name;
-    const wd_served *base = wd_models_hold(s->models, wd_span_str(s->first));
+    const wd_served *base = wd_models_hold(s->models, wd_span_str(s->first), WD_MODEL_CHAT);
     const wd_status st = wd_runtime_open_adapter(&args, base->self, dir, &r, err);
     wd_models_release(s->models, base);
     return st ? st : add(s, r, name, s->first, err);
+}
+
+/* "ROLE=NAME" */
+static wd_status give_role(wd_cli_served *s, const char *arg, wd_err *err)
+{
+    const char *eq = strchr(arg, '=');
+    wd_model_role role;
+    if (!eq || !wd_model_role_parse(wd_span_of(arg, (size_t)(eq - arg)), &role))
+        return WD_FAIL(err, WD_E_USAGE, "--role: \"%s\", expected chat=NAME, embed=NAME or rerank=NAME", arg);
+    const wd_served *there = eq[1] ? wd_models_hold(s->models, wd_span_str(eq + 1), role) : NULL;
+    wd_models_release(s->models, there); /* looked for, not used */
+    if (!there)
+        return WD_FAIL(err, WD_E_USAGE, "--role %s: there is no model of that name", arg);
+    return wd_models_assign(s->models, role, eq + 1, err);
 }
 
 static wd_status open_all(wd_cli_served *s, wd_err *err)
@@ -147,6 +161,8 @@ static wd_status open_all(wd_cli_served *s, wd_err *err)
         WD_TRY(open_model(s, i, err));
     for (size_t i = 0; i < s->o.adapter->n; i++)
         WD_TRY(open_adapter(s, i, err));
+    for (size_t i = 0; i < s->o.role->n; i++)
+        WD_TRY(give_role(s, s->o.role->v[i], err));
     return WD_OK;
 }
 

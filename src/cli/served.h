@@ -12,6 +12,7 @@ typedef struct wd_cli_served_opts {
         *args; /* of every model, but for model, and for lora and mmproj: those are the first one's */
     const wd_opt_list *model;   /* "PATH" or "NAME=PATH" */
     const wd_opt_list *adapter; /* of the first model: "NAME=DIR" */
+    const wd_opt_list *role;    /* "ROLE=NAME" (serve/models.h), of models above */
     const char *served_name;    /* of the first model; NULL: as its path says */
     const char *dir;            /* where models are that may be loaded by name; NULL: none may */
     size_t memory_bytes;        /* for all of them together; 0: 90 % of what this process may have */

@@ -15,7 +15,11 @@ static void put_model(const wd_served *m, wd_buf *b)
         wd_buf_json(b, wd_span_str(m->base));
     else
         wd_buf_str(b, "null");
-    wd_buf_char(b, '}');
+    wd_buf_str(b, ",\"roles\":[");
+    for (unsigned i = 0, n = 0; i < WD_MODEL_N_ROLE; i++)
+        if (m->roles & 1u << i)
+            wd_buf_printf(b, "%s\"%s\"", n++ ? "," : "", wd_model_role_name((wd_model_role)i));
+    wd_buf_str(b, "]}");
 }
 
 static void put_models(void *ctx, const wd_served *const *s, size_t n)

@@ -53,7 +53,8 @@ typedef struct wd_route {
     const wd_field *field; /* [n_field] of the body, for /api/openapi.json */
     size_t n_field;
     wd_body_kind body;
-    bool open;     /* needs no token */
+    bool open;          /* needs no token */
+    wd_model_role role; /* whose model it wants where none is named */
     bool secret;   /* the body holds a password: the audit has no digest of it, which could be guessed at */
     bool no_model; /* prepare, item and finish need none: "model" of the body is not looked at */
 } wd_route;
@@ -212,7 +213,7 @@ static inline wd_terms wd_serve__terms(const wd_req *r)
 
 /* The body as a JSON object in r->json. */
 WD_MUST_CHECK wd_status wd_serve__read_body(wd_req *r, wd_fault *f);
-/* r->model from "model" of the body: that one, or the first where none is named; else 404. */
+/* r->model from "model" of the body: that one, or where none is named the one of the route's role; else 404. */
 WD_MUST_CHECK wd_status wd_serve__choose_model(wd_req *r, wd_fault *f);
 WD_MUST_CHECK wd_status wd_serve__no_such_model(const char *param, wd_fault *f);
 WD_MUST_CHECK wd_status wd_serve__need_tokenizer(const wd_req *r, const char *param, wd_fault *f);

@@ -4,7 +4,8 @@
  *   1. n_held counts who was given an entry and has not let it go.
  *   2. An entry is in the list until it is taken out, and closed exactly once: by who lets it go last after that, or takes it
  *      out while nobody holds it. Closing is done without mu: it may take long.
- *   3. The list has at most WD_MODELS_MAX entries, no two of one name. */
+ *   3. The list has at most WD_MODELS_MAX entries, no two of one name.
+ *   4. A role's name is a name or "", and stays when its model goes: one that comes under the name has the role. */
 #include "serve/models.h"
 
 #include <pthread.h>
@@ -24,7 +25,26 @@ typedef struct entry {
 struct wd_models {
     pthread_mutex_t mu;
     entry *first;
+    char role[WD_MODEL_N_ROLE][WD_MODEL_NAME_MAX + 1]; /* whose it is; "": the first's */
 };
+
+static const char *const role_names[WD_MODEL_N_ROLE] = { "chat", "embed", "rerank" };
+
+const char *wd_model_role_name(wd_model_role role)
+{
+    return role_names[role];
+}
+
+bool wd_model_role_parse(wd_span text, wd_model_role *out)
+{
+    for (unsigned i = 0; i < WD_MODEL_N_ROLE; i++) {
+        if (wd_span_is(text, role_names[i])) {
+            *out = (wd_model_role)i;
+            return true;
+        }
+    }
+    return false;
+}
 
 wd_status wd_models_create(wd_models **out, wd_err *err)
 {
@@ -167,10 +187,26 @@ bool wd_models_remove(wd_models *m, const char *name, size_t *n_held)
     return e != NULL;
 }
 
-const wd_served *wd_models_hold(wd_models *m, wd_span name)
+wd_status wd_models_assign(wd_models *m, wd_model_role role, const char *name, wd_err *err)
+{
+    if (!wd_models_name_ok(name))
+        return WD_FAIL(err, WD_E_INVALID, "the model of a role: expected the name of one");
+    pthread_mutex_lock(&m->mu);
+    memcpy(m->role[role], name, strlen(name) + 1);
+    pthread_mutex_unlock(&m->mu);
+    return WD_OK;
+}
+
+/* Under mu. */
+static entry *of_role(wd_models *m, wd_model_role role)
+{
+    return m->role[role][0] ? *find(m, wd_span_str(m->role[role])) : m->first;
+}
+
+const wd_served *wd_models_hold(wd_models *m, wd_span name, wd_model_role role)
 {
     pthread_mutex_lock(&m->mu);
-    entry *e = name.n ? *find(m, name) : m->first;
+    entry *e = name.n ? *find(m, name) : of_role(m, role);
     if (e)
         e->n_held++;
     pthread_mutex_unlock(&m->mu);
@@ -182,8 +218,12 @@ void wd_models_look(wd_models *m, void (*fn)(void *ctx, const wd_served *const *
     const wd_served *s[WD_MODELS_MAX];
     size_t n = 0;
     pthread_mutex_lock(&m->mu);
-    for (entry *e = m->first; e; e = e->next)
+    for (entry *e = m->first; e; e = e->next) {
+        e->s.roles = 0;
+        for (unsigned i = 0; i < WD_MODEL_N_ROLE; i++)
+            e->s.roles |= of_role(m, (wd_model_role)i) == e ? 1u << i : 0;
         s[n++] = &e->s;
+    }
     fn(ctx, s, n);
     pthread_mutex_unlock(&m->mu);
 }

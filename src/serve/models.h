@@ -18,6 +18,11 @@ typedef struct wd_served_opts {
     void *self;
 } wd_served_opts;
 
+/* What a request wants from a model, where it names none. */
+typedef enum wd_model_role { WD_MODEL_CHAT, WD_MODEL_EMBED, WD_MODEL_RERANK, WD_MODEL_N_ROLE } wd_model_role;
+const char *wd_model_role_name(wd_model_role role); /* "chat", "embed", "rerank" */
+WD_MUST_CHECK bool wd_model_role_parse(wd_span text, wd_model_role *out);
+
 typedef struct wd_served {
     const char *name, *base;
     wd_engine *engine;
@@ -26,6 +31,8 @@ typedef struct wd_served {
     int64_t created; /* seconds since 1970 */
     void *self;      /* what close gets */
     wd_metrics *metrics;
+    unsigned
+        roles; /* 1 << wd_model_role: it answers these where no model is named; in wd_models_look alone */
 } wd_served;
 
 typedef struct wd_models wd_models;
@@ -44,8 +51,12 @@ WD_MUST_CHECK wd_status wd_models_add(wd_models *m, const wd_served_opts *o, boo
 /* Nobody gets it from now on; *n_held may still use it. false: there is none of that name. */
 bool wd_models_remove(wd_models *m, const char *name, size_t *n_held);
 
-/* Holds the one of that name, or with none given the first; NULL: there is none. */
-const wd_served *wd_models_hold(wd_models *m, wd_span name);
+/* From now on requests of that role that name no model get the one of that name, which need not be there: then they get
+ * none. A role that was given to nobody is the first model's. WD_E_INVALID: the name is none. */
+WD_MUST_CHECK wd_status wd_models_assign(wd_models *m, wd_model_role role, const char *name, wd_err *err);
+
+/* Holds the one of that name, or with none given the one of the role; NULL: there is none. */
+const wd_served *wd_models_hold(wd_models *m, wd_span name, wd_model_role role);
 /* Lets it go: accepts NULL. Closes what was taken out, with the last one. */
 void wd_models_release(wd_models *m, const wd_served *s);
 

@@ -122,6 +122,34 @@ class Loading(unittest.TestCase):
                 s.get("/v1/models/unload", {"model": "same"})
         self.assertIn(b"model loaded name=chest", s.log)
 
+    def test_ward_models_does_the_same_from_the_command_line(self):
+        with Server("-m", f"one={BASE}", "--models-dir", self.dir, "--kv-mb", 64) as s:
+            def models(*args, code=0, json=True):
+                r = run("models", *args, "--url", s.url, *(["--json"] if json else []))
+                self.assertEqual(r.returncode, code, r.stderr)
+                return program.json.loads(r.stdout) if json else (r.stdout + r.stderr).decode()
+            self.assertEqual([(m["id"], m["roles"]) for m in models("list")], [("one", ["chat", "embed", "rerank"])])
+            v = models("load", "other", "--role", "rerank", "--role", "embed")
+            self.assertEqual((v["id"], v["loaded"]), ("other", True))
+            self.assertEqual([m["roles"] for m in models("list")], [["chat"], ["embed", "rerank"]])
+            self.assertEqual(s.get("/v1/rerank", {"query": "a", "documents": ["b"]})["model"], "other")
+            self.assertIn("409: there is a model of that name", models("load", "other", code=1, json=False))
+            models("replace", "other")
+            self.assertIn("chest: loaded in ", models("load", "chest", "--base", "one", json=False))
+            self.assertRegex(models("list", json=False), r"chest +one")
+            self.assertIn("other: unloaded", models("unload", "other", json=False))
+            self.assertEqual(s.fault("/v1/rerank", {"query": "a", "documents": ["b"]})[0], 404)
+            self.assertIn("404", models("unload", "other", code=3, json=False))
+            self.assertIn("roles[0]", models("load", "other", "--role", "boss", code=3, json=False))
+            self.assertIn("takes list", models("drop", "other", code=2, json=False))
+            self.assertIn("--role", models("unload", "one", "--role", "chat", code=2, json=False))
+        r = run("models", "list", "--url", s.url)
+        self.assertEqual((r.returncode, b"connect" in r.stderr.lower()), (1, True), r.stderr)
+        r = run("models", "list", "--url", "http://ward.example", WARD_KEY="ward_x")
+        self.assertEqual((r.returncode, b"unencrypted" in r.stderr), (2, True), r.stderr)
+        self.assertEqual(refused("-m", BASE, "--role", "rerank=two")[0], 2)
+        self.assertEqual(refused("-m", BASE, "--role", "boss=one")[0], 2)
+
     def test_without_a_directory_nothing_is_loaded(self):
         with Server("-m", BASE) as s:
             self.assertEqual(s.fault("/v1/models/load", {"model": "x"})[0], 501)
@@ -187,6 +215,11 @@ class Trust(Data):
             s.get("/v1/models/load", {"model": "demo-text"}, key=admin)
             self.assertEqual(len(s.reply("demo-text")), 16)
             s.get("/v1/models/unload", {"model": "demo-text"}, key=admin)
+            asked = ["models", "load", "demo-text", "--url", s.url]
+            for key, code in ((app, 1), ("ward_none", 1), (admin, 0)):
+                r = run(*asked, WARD_KEY=key)
+                self.assertEqual(r.returncode, code, r.stderr)
+                self.assertNotIn(key.encode(), r.stdout + r.stderr)
         self.ward("audit", "verify")
         loads, unloads = self.records("--action", "model.load"), self.records("--action", "model.unload")
         self.assertEqual([(x["event"], x.get("outcome"), x.get("model")) for x in loads][-2:],

@@ -41,10 +41,18 @@ static void gate(void *ctx, const wd_generate *rq, size_t i)
     atomic_fetch_sub(&o->n_waiting, 1);
 }
 
+static double half(void *ctx, const wd_rerank_pair *pair)
+{
+    (void)ctx;
+    (void)pair;
+    return 0.5;
+}
+
 static void one_init(one *o, const char *const *reply)
 {
     memset(o, 0, sizeof *o);
     scripted_init(&o->engine, reply, 1);
+    o->engine.score = half;
     o->engine.ctx = o;
     o->engine.before_token = gate;
 }
@@ -68,26 +76,26 @@ static void what_was_taken_out_is_closed_once_when_nobody_holds_it(void **state)
     const wd_served_opts oa = opts_of(&a, "alpha"), ob = opts_of(&b, "beta");
     assert_ok(wd_models_add(m, &oa, false, &err));
     assert_ok(wd_models_add(m, &ob, false, &err));
-    const wd_served *first = wd_models_hold(m, (wd_span){ 0 }),
-                    *again = wd_models_hold(m, wd_span_str("alpha"));
+    const wd_served *first = wd_models_hold(m, (wd_span){ 0 }, WD_MODEL_CHAT),
+                    *again = wd_models_hold(m, wd_span_str("alpha"), WD_MODEL_CHAT);
     assert_ptr_equal(first, again);
     assert_string_equal(first->name, "alpha");
-    assert_null(wd_models_hold(m, wd_span_str("alph")));
+    assert_null(wd_models_hold(m, wd_span_str("alph"), WD_MODEL_CHAT));
     assert_true(wd_models_remove(m, "alpha", &n_held));
     assert_int_equal(n_held, 2);
-    assert_null(wd_models_hold(m, wd_span_str("alpha")));
+    assert_null(wd_models_hold(m, wd_span_str("alpha"), WD_MODEL_CHAT));
     assert_false(wd_models_remove(m, "alpha", &n_held));
     wd_models_release(m, first);
     assert_int_equal(atomic_load(&a.n_closed), 0);
     wd_models_release(m, again);
     assert_int_equal(atomic_load(&a.n_closed), 1);
-    first = wd_models_hold(m, (wd_span){ 0 });
+    first = wd_models_hold(m, (wd_span){ 0 }, WD_MODEL_CHAT);
     assert_string_equal(first->name, "beta"); /* the first there is */
     wd_models_release(m, first);
     assert_true(wd_models_remove(m, "beta", &n_held));
     assert_int_equal(n_held, 0);
     assert_int_equal(atomic_load(&b.n_closed), 1);
-    assert_null(wd_models_hold(m, (wd_span){ 0 }));
+    assert_null(wd_models_hold(m, (wd_span){ 0 }, WD_MODEL_CHAT));
     wd_models_destroy(m);
     assert_int_equal(atomic_load(&a.n_closed) + atomic_load(&b.n_closed), 2);
 }
@@ -102,10 +110,10 @@ static void one_of_the_same_name_takes_the_place_only_when_told_to(void **state)
     assert_ok(wd_models_create(&m, &err));
     const wd_served_opts o = opts_of(&old, "alpha"), n = opts_of(&next, "alpha");
     assert_ok(wd_models_add(m, &o, false, &err));
-    const wd_served *held = wd_models_hold(m, wd_span_str("alpha"));
+    const wd_served *held = wd_models_hold(m, wd_span_str("alpha"), WD_MODEL_CHAT);
     assert_fails(wd_models_add(m, &n, false, &err), WD_E_BUSY, "a model of that name");
     assert_ok(wd_models_add(m, &n, true, &err));
-    const wd_served *now = wd_models_hold(m, wd_span_str("alpha"));
+    const wd_served *now = wd_models_hold(m, wd_span_str("alpha"), WD_MODEL_CHAT);
     assert_ptr_equal(now->engine, &next.engine.engine);
     assert_ptr_equal(held->engine, &old.engine.engine);
     wd_models_release(m, now);
@@ -165,7 +173,7 @@ static void every_failed_allocation_leaves_the_list_as_it_was(void **state)
         if (st == WD_OK)
             break;
         assert_int_equal(st, WD_E_NOMEM);
-        assert_null(wd_models_hold(m, wd_span_str("alpha")));
+        assert_null(wd_models_hold(m, wd_span_str("alpha"), WD_MODEL_CHAT));
         n_failed++;
     }
     assert_true(n_failed >= 4);
@@ -186,7 +194,7 @@ static void *use_models(void *arg)
 {
     churn *c = arg;
     while (!atomic_load(c->stop)) {
-        const wd_served *s = wd_models_hold(c->m, wd_span_str("alpha"));
+        const wd_served *s = wd_models_hold(c->m, wd_span_str("alpha"), WD_MODEL_CHAT);
         if (!s)
             continue;
         const one *o = s->engine->self;
@@ -328,6 +336,53 @@ static void requests_choose_by_name_and_the_first_answers_those_that_name_none(v
     rig_stop(&r);
 }
 
+/* A role is a name: its model may go and another one come under it. */
+static void roles_choose_where_no_model_is_named(void **state)
+{
+    (void)state;
+    static rig r;
+    size_t n_held;
+    static const char *const rank = "{\"query\":\"a\",\"documents\":[\"b\"]}";
+    rig_start(&r);
+    r.alpha.engine.fail = WD_E_UNSUPPORTED; /* what it is asked fails, so that it shows who was asked */
+    answer a = get(&r, "/v1/rerank", rank);
+    assert_int_equal(a.status, 400);
+    answer_free(&a);
+    assert_fails(wd_models_assign(r.models, WD_MODEL_RERANK, "no name", &err), WD_E_INVALID,
+                 "expected the name");
+    assert_ok(wd_models_assign(r.models, WD_MODEL_RERANK, "beta", &err));
+    a = get(&r, "/v1/rerank", rank);
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr((char *)a.body.p, "\"model\":\"beta\""));
+    answer_free(&a);
+    a = get(&r, "/v1/rerank", "{\"model\":\"alpha\",\"query\":\"a\",\"documents\":[\"b\"]}");
+    assert_int_equal(a.status, 400); /* who is named is asked */
+    answer_free(&a);
+    a = get(&r, "/v1/models", "");
+    json_t *v = json_of(&a);
+    assert_string_equal(text_at(v, "data.0.roles.0"), "chat");
+    assert_string_equal(text_at(v, "data.0.roles.1"), "embed");
+    assert_int_equal(json_array_size(at(v, "data.0.roles")), 2);
+    assert_string_equal(text_at(v, "data.1.roles.0"), "rerank");
+    json_decref(v);
+    answer_free(&a);
+    a = get(&r, "/v1/models/beta", "");
+    assert_non_null(strstr((char *)a.body.p, "\"roles\":[\"rerank\"]"));
+    answer_free(&a);
+    assert_true(wd_models_remove(r.models, "beta", &n_held));
+    a = get(&r, "/v1/rerank", rank); /* not another one's scores */
+    assert_int_equal(a.status, 404);
+    assert_non_null(strstr((char *)a.body.p, "the model for rerank is not loaded"));
+    answer_free(&a);
+    wd_served_opts again = opts_of(&r.beta, "beta");
+    again.close = NULL;
+    assert_ok(wd_models_add(r.models, &again, false, &err));
+    a = get(&r, "/v1/rerank", rank);
+    assert_int_equal(a.status, 200);
+    answer_free(&a);
+    rig_stop(&r);
+}
+
 static void a_request_ends_on_the_model_that_it_began_with(void **state)
 {
     (void)state;
@@ -368,6 +423,7 @@ int main(void)
         cmocka_unit_test(every_failed_allocation_leaves_the_list_as_it_was),
         cmocka_unit_test(nobody_is_left_with_a_closed_model),
         cmocka_unit_test(requests_choose_by_name_and_the_first_answers_those_that_name_none),
+        cmocka_unit_test(roles_choose_where_no_model_is_named),
         cmocka_unit_test(a_request_ends_on_the_model_that_it_began_with),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

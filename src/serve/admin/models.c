@@ -11,6 +11,8 @@ typedef struct change {
     wd_span model, base;
     bool replace;
     int64_t kv_mb;
+    const json_t *roles;
+    bool has_role[WD_MODEL_N_ROLE];
     const char *name;
     const wd_served *on; /* held: the base of an adapter */
     wd_server *server;
@@ -25,6 +27,7 @@ static const wd_field load_fields[] = {
     { "base", WD_FIELD_STR, AT(base), false, 0, 0, "the loaded model that this is an adapter of" },
     { "replace", WD_FIELD_BOOL, AT(replace), false, 0, 0, "take the place of a loaded one of that name; requests that run end on the old one" },
     { "kv_mb", WD_FIELD_INT, AT(kv_mb), false, 0, 1 << 24, "memory for its keys and values, MiB; 0: as the server's options say" },
+    { "roles", WD_FIELD_ARR, AT(roles), false, 0, 0, "some of chat, embed, rerank: it answers these from now on where no model is named" },
 };
 static const wd_field unload_fields[] = {
     { "model", WD_FIELD_STR, AT(model), true, 0, 0, "name of a loaded model" },
@@ -58,17 +61,31 @@ static wd_status begin(wd_req *r, const wd_field *fields, size_t n, wd_fault *f)
     return WD_OK;
 }
 
+static wd_status read_roles(change *c, wd_fault *f)
+{
+    for (size_t i = 0; i < json_array_size(c->roles); i++) {
+        const json_t *v = json_array_get(c->roles, i);
+        wd_model_role role;
+        if (!json_is_string(v) || !wd_model_role_parse(wd_json_span(v), &role))
+            return wd_fault_set(f, 400, "invalid_value", "roles",
+                                "roles[%zu]: expected chat, embed or rerank", i);
+        c->has_role[role] = true;
+    }
+    return WD_OK;
+}
+
 static wd_status prepare_load(wd_req *r, wd_fault *f)
 {
     WD_TRY(begin(r, load_fields, WD_COUNT(load_fields), f));
     change *c = r->state;
+    WD_TRY(read_roles(c, f));
     if (!r->server->o.load)
         return wd_fault_set(
             f, 501, "unsupported", NULL,
             "this server loads nothing while it runs: it was started without a directory of models");
     if (!c->base.n)
         return WD_OK;
-    c->on = wd_models_hold(r->server->models, c->base);
+    c->on = wd_models_hold(r->server->models, c->base, WD_MODEL_CHAT);
     if (!c->on)
         return wd_serve__no_such_model("base", f);
     if (c->on->base)
@@ -89,7 +106,7 @@ static wd_status load(wd_req *r, size_t i, wd_fault *f)
         f->retry_s = 5;
         return WD_E_INVALID;
     }
-    const wd_served *there = wd_models_hold(s->models, c->model);
+    const wd_served *there = wd_models_hold(s->models, c->model, WD_MODEL_CHAT);
     wd_models_release(s->models, there); /* looked for, not used */
     wd_status st = WD_OK;
     if (there && !c->replace)
@@ -102,6 +119,9 @@ static wd_status load(wd_req *r, size_t i, wd_fault *f)
         o.close(o.self);
         st = wd_fault_of(f, err.code, "model", &err);
     }
+    for (unsigned k = 0; !st && k < WD_MODEL_N_ROLE; k++)
+        if (c->has_role[k] && wd_models_assign(s->models, (wd_model_role)k, c->name, &err))
+            st = wd_fault_of(f, err.code, "roles", &err);
     pthread_mutex_unlock(&s->loading);
     c->seconds = wd_clock_s() - start;
     if (!st)

@@ -48,8 +48,13 @@ wd_status wd_serve__choose_model(wd_req *r, wd_fault *f)
 {
     const json_t *name = json_object_get(r->json,
                                          "model"); /* of another type: the route's table refuses it */
-    r->model = wd_models_hold(r->server->models, json_is_string(name) ? wd_json_span(name) : (wd_span){ 0 });
-    return r->model ? WD_OK : wd_serve__no_such_model("model", f);
+    const wd_span asked = json_is_string(name) ? wd_json_span(name) : (wd_span){ 0 };
+    r->model = wd_models_hold(r->server->models, asked, r->route->role);
+    if (r->model || asked.n)
+        return r->model ? WD_OK : wd_serve__no_such_model("model", f);
+    return wd_fault_set(f, 404, "model_not_found", "model",
+                        "the model for %s is not loaded: name another one",
+                        wd_model_role_name(r->route->role));
 }
 
 wd_status wd_serve__need_tokenizer(const wd_req *r, const char *param, wd_fault *f)

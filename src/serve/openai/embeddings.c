@@ -148,6 +148,7 @@ const wd_route wd_route_embeddings = {
     .method = "POST",
     .path = "/v1/embeddings",
     .brief = "Texts and pictures as vectors of length 1.",
+    .role = WD_MODEL_EMBED,
     .prepare = prepare,
     .item = item,
     .finish = finish,

@@ -141,6 +141,7 @@ static void finish(wd_req *r)
     const wd_route name = { .method = "POST",                                      \
                             .path = where,                                         \
                             .brief = "Documents by relevance to a query, 0 to 1.", \
+                            .role = WD_MODEL_RERANK,                               \
                             .prepare = prepare,                                    \
                             .item = item,                                          \
                             .finish = finish,                                      \
