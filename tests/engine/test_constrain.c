@@ -183,6 +183,43 @@ static void a_line_may_end_behind_a_call(void **state)
     rig_close(&k);
 }
 
+/* Behind reasoning a model writes line breaks; a reply that begins with its document has none, however it is asked for. */
+static void lines_come_before_a_document_behind_reasoning_alone(void **state)
+{
+    (void)state;
+    rig k;
+    const uint32_t end = END;
+    rig_open(&k);
+    for (int way = 0; way < 4; way++) { /* no reasoning; it could have come; it was begun; it came */
+        wd_constrained *c = NULL;
+        const uint64_t *mask;
+        const bool thinks = way >= 2;
+        const wd_constrain_opts o = { .constraint = k.call,
+                                      .lexicon = k.lex,
+                                      .tokenizer = k.tok,
+                                      .end = &end,
+                                      .n_end = 1,
+                                      .thinking = way == 2,
+                                      .may_think = way == 1 || way == 3 };
+        assert_ok(wd_constrained_create(&o, &c, &err));
+        if (way == 3)
+            assert_ok(wd_constrained_advance(c, THINK, &err));
+        if (thinks)
+            assert_ok(wd_constrained_advance(c, THOUGHT, &err));
+        for (int line = 0; line < 3; line++) {
+            assert_ok(wd_constrained_mask(c, &mask, &err));
+            assert_true(may(mask, '{') && !may(mask, ' ') && !may(mask, END));
+            assert_int_equal(may(mask, THINK), way == 1);
+            assert_int_equal(may(mask, '\n'), thinks && line < 2);
+            if (!thinks || line == 2)
+                break;
+            assert_ok(wd_constrained_advance(c, '\n', &err));
+        }
+        wd_constrained_destroy(c);
+    }
+    rig_close(&k);
+}
+
 static void a_vocabulary_without_tokens_for_calls_cannot_hold_them(void **state)
 {
     (void)state;
@@ -207,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_satisfy_their_schema_whatever_is_drawn),
         cmocka_unit_test(a_line_may_end_behind_a_call),
+        cmocka_unit_test(lines_come_before_a_document_behind_reasoning_alone),
         cmocka_unit_test(a_vocabulary_without_tokens_for_calls_cannot_hold_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,11 +57,15 @@ static wd_lexicon *lexicon(void)
     return l;
 }
 
+static bool lines_before; /* of the matchers that are made */
+
 static wd_matcher *matcher(const wd_constraint *c, wd_lexicon *l)
 {
     const uint32_t end = END;
     wd_matcher *m = NULL;
     assert_ok(wd_matcher_create(c, l, &end, 1, &m, &err));
+    if (lines_before)
+        wd_matcher_allow_lines_before(m);
     return m;
 }
 
@@ -129,8 +133,11 @@ static void masks_hold_exactly_what_may_come(void **state)
             wd_constraint *c = NULL;
             assert_ok(wd_constraint_schema(wd_span_str(schemas[i]), space ? WD_SPACE_NONE : WD_SPACE_BOUNDED,
                                            &c, &err));
-            for (int walk = 0; walk < 5; walk++)
+            for (int walk = 0; walk < 6; walk++) {
+                lines_before = walk & 1;
                 check_walk(c, l, &r);
+            }
+            lines_before = false;
             wd_constraint_unref(&c);
         }
     static const char *const regexes[] = { "(?:yes|no)[A-Z]?", "[^\"]*", "a*b{2}|漢+字\"" };

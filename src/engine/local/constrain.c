@@ -49,8 +49,10 @@ static wd_status begin_matcher(wd_constrained *k, wd_err *err)
         WD_TRY(wd_matcher_create(o->constraint, o->lexicon, o->end, o->n_end, &m, err));
     else
         WD_TRY(wd_matcher_create(o->call, o->lexicon, &k->called, 1, &m, err));
-    if (!o->constraint)
+    if (!o->constraint) {
+        wd_matcher_allow_lines_before(m);
         wd_matcher_allow_line_end(m);
+    }
     wd_matcher_destroy(k->m);
     k->m = m;
     return WD_OK;
@@ -164,6 +166,8 @@ wd_status wd_constrained_advance(wd_constrained *k, uint32_t id, wd_err *err)
 {
     if (k->state == THINK) {
         k->state = id == k->close ? k->content : THINK;
+        if (k->state == HELD)
+            wd_matcher_allow_lines_before(k->m);
         return WD_OK;
     }
     if (k->state == BEGIN && id == k->open) {

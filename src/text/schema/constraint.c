@@ -163,6 +163,7 @@ bool wd_constraint_accepts(const wd_constraint *c, wd_span text)
     wd_machine m;
     wd_threads *now = WD_ALLOC_N(wd_threads, 2), *next = now ? now + 1 : NULL;
     wd_machine_init(&m, c);
+    m.lines_before = true;
     bool good = now != NULL;
     if (good)
         wd_machine_start(&m, now);

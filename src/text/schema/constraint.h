@@ -21,7 +21,7 @@
  *   surrogates never occur. Numbers: text/schema/number.h.
  * - White space: nothing, one space or one line break with up to WD_SCHEMA_INDENT spaces or tabs behind "{", "[", ","
  *   and before "}", "]"; nothing or one space behind ":"; none elsewhere, so that a model cannot go on with white space
- *   for ever. At most two line breaks may come before a document (after "</think>"). WD_SPACE_NONE: none at all.
+ *   for ever. At most two line breaks may come before a document, behind "</think>" alone. WD_SPACE_NONE: none at all.
  * - Containers nest at most WD_SCHEMA_DEPTH deep; what could not be closed within it is not opened.
  */
 #ifndef WD_TEXT_SCHEMA_CONSTRAINT_H

@@ -133,10 +133,11 @@ typedef struct wd_machine {
     const wd_constraint *c;
     wd_cell *cell; /* [n_cell] */
     uint32_t n_cell, cap_cell;
-    wd_buf text;   /* written so far */
-    bool failed;   /* no memory for a cell: a thread was dropped */
-    bool crowded;  /* more than WD_THREADS_MAX: some were dropped */
-    bool line_end; /* a line break may come behind the document */
+    wd_buf text;       /* written so far */
+    bool failed;       /* no memory for a cell: a thread was dropped */
+    bool crowded;      /* more than WD_THREADS_MAX: some were dropped */
+    bool lines_before; /* up to two line breaks may come before the document */
+    bool line_end;     /* one may come behind it */
 } wd_machine;
 
 typedef struct wd_threads {

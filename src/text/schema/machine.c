@@ -432,7 +432,7 @@ void wd_machine_step(wd_machine *m, const wd_thread *t, uint8_t b, wd_threads *o
     wd_thread to = *t;
     switch ((wd_where)t->where) {
     case WD_AT_START:
-        if (b == '\n' && t->q < 2 && m->c->space != WD_SPACE_NONE) {
+        if (b == '\n' && m->lines_before && t->q < 2 && m->c->space != WD_SPACE_NONE) {
             to.q++;
             put(m, out, to);
             put_value(m, 0, WD_NONE, out);

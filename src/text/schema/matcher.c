@@ -91,6 +91,11 @@ void wd_matcher_destroy(wd_matcher *m)
     wd_free(m);
 }
 
+void wd_matcher_allow_lines_before(wd_matcher *m)
+{
+    m->machine.lines_before = true;
+}
+
 void wd_matcher_allow_line_end(wd_matcher *m)
 {
     m->machine.line_end = true;

@@ -22,6 +22,9 @@ typedef struct wd_matcher wd_matcher;
 WD_MUST_CHECK wd_status wd_matcher_create(const wd_constraint *c, wd_lexicon *l, const uint32_t *end,
                                           size_t n_end, wd_matcher **out, wd_err *err);
 void wd_matcher_destroy(wd_matcher *m); /* accepts NULL */
+/* Before the document two line breaks may come, as models write them behind "</think>" and "<tool_call>". Where a reply
+ * begins with the document they may not: clients that read it as it is streamed take white space alone for an error. */
+void wd_matcher_allow_lines_before(wd_matcher *m);
 /* Behind the document one line break may come, as models write it before "</tool_call>". */
 void wd_matcher_allow_line_end(wd_matcher *m);
 
