@@ -12,6 +12,8 @@
 #define WD_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WD_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define WD_PREFETCH(p) __builtin_prefetch(p)
+/* No nearer than the second-level cache; p may be an integer, because it may be past the end of what there is. */
+#define WD_PREFETCH_L2(p) __builtin_prefetch((const void *)(p), 0, 2)
 /* The compiler keeps every store before it and every load after it. */
 #define WD_BARRIER() __asm__ volatile("" ::: "memory")
 /* For kernels whose tile sizes are arguments that must become constants. */

@@ -50,13 +50,15 @@ static WD_ALWAYS_INLINE void dot_store(float *y, const __m256 *acc, const int O,
     }
 }
 
-/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k). ahead: also fetch the next O rows of w. */
+/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k). ahead: also fetch the next O rows of w, to the
+ * second-level cache and in the order in which they lie, as cpu/avx512/tile.h has it. */
 static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int R, const int O, size_t i,
                                       size_t o, size_t k0, size_t n_k, bool ahead)
 {
     const size_t w_row = m->w_stride * size_of(type);
     const float *x = (const float *)m->x + i * m->x_stride + k0;
     const uint8_t *w = (const uint8_t *)m->w + o * w_row + k0 * size_of(type);
+    uintptr_t next = (uintptr_t)m->w + (o + (size_t)O) * w_row + (size_t)O * k0 * size_of(type);
     __m256 acc[2][8];
     size_t k = 0;
     WD_UNROLL
@@ -66,10 +68,11 @@ static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int 
             acc[r][c] = _mm256_setzero_ps();
     }
     for (; k + 8 <= n_k; k += 8) {
-        if (ahead && k % 32 == 0) {
+        if (ahead) {
             WD_UNROLL
-            for (int c = 0; c < O; c++)
-                _mm_prefetch((const char *)((uintptr_t)w + (size_t)(c + O) * w_row), _MM_HINT_T0);
+            for (size_t b = 0; b < (size_t)O * 8 * size_of(type); b += 64)
+                WD_PREFETCH_L2(next + b);
+            next += (size_t)O * 8 * size_of(type);
         }
         dot_step(type, R, O, true, acc, x, m->x_stride, w, w_row, 0);
         x += 8;

@@ -16,7 +16,8 @@ static WD_ALWAYS_INLINE __m512i pair_at(const wd_bf16 *p)
     return _mm512_broadcastd_epi32(_mm_loadu_si32(p));
 }
 
-/* Scores of R rows with V groups of 16 keys from group g. ahead: fetch the same of the next block. */
+/* Scores of R rows with V groups of 16 keys from group g. ahead: fetch the same of the next block, in the order in which
+ * it lies: one stream is read faster than several. */
 static WD_ALWAYS_INLINE void scores(const int R, const int V, const bool ahead, const wd_attn_block *b,
                                     const wd_bf16 *q, size_t g, float *s)
 {
@@ -35,7 +36,7 @@ static WD_ALWAYS_INLINE void scores(const int R, const int V, const bool ahead, 
         for (int v = 0; v < V; v++) {
             kv[v] = _mm512_loadu_si512(k + (size_t)v * group + 16 * e);
             if (ahead)
-                WD_PREFETCH(next + (size_t)v * group + 16 * e);
+                WD_PREFETCH_L2(next + 16 * (e * (size_t)V + 2 * (size_t)v));
         }
         WD_UNROLL
         for (int r = 0; r < R; r++) {
@@ -75,7 +76,7 @@ static WD_ALWAYS_INLINE void values(const int R, const int V, const bool ahead, 
         for (int i = 0; i < V; i++) {
             vv[i] = _mm512_maskz_loadu_epi32(i == V - 1 ? lanes : (__mmask16)0xFFFF, v + at + 32 * i);
             if (ahead)
-                WD_PREFETCH(b->v_next + at + 32 * i);
+                WD_PREFETCH_L2(b->v_next + e * b->n_key + 16 * (j * (size_t)V + 2 * (size_t)i));
         }
         WD_UNROLL
         for (int r = 0; r < R; r++) {

@@ -1,10 +1,20 @@
 /* AVX-512-VNNI products with quantised weights: VPDPBUSD adds four products of bytes to each of 16 outputs.
  *
  * A stripe's 16 outputs are a register; a row's four activations are broadcast. R rows times S stripes keep their sums
- * of a group in registers, and then their results; the group's scales are applied once for all of its inputs. */
+ * of a group in registers, and then their results; the group's scales are applied once for all of its inputs.
+ *
+ * Few rows wait for memory: they take one stripe at a time, because two are two streams, which are read more slowly than
+ * one, and fetch ahead to the second-level cache, whose places for lines under way are more than the first level's. */
 #include "tensor/cpu/avx512/vec.h"
 
-enum { STRIPE = 16, ROWS = 6, STRIPES = 2, AHEAD = 2048 };
+enum {
+    STRIPE = 16,
+    ROWS = 6,
+    STRIPES = 2,
+    FEW = 4,                    /* rows that wait for memory */
+    AHEAD = 2048,               /* bytes of weights, */
+    SCALES_AHEAD = 16 * STRIPE, /* and scales and zeros of 16 groups */
+};
 
 static WD_ALWAYS_INLINE __m512i four(const int8_t *p)
 {
@@ -14,14 +24,14 @@ static WD_ALWAYS_INLINE __m512i four(const int8_t *p)
 }
 
 static WD_ALWAYS_INLINE void group_w8(const wd_mmq *m, const int R, const int S, bool ahead, const int8_t *x,
-                                      const uint8_t *w, size_t w_stripe, __m512i s[][STRIPES])
+                                      const uint8_t *w, size_t w_stripe, uintptr_t next, __m512i s[][STRIPES])
 {
-    for (size_t k = 0; k < m->group; k += 4, w += 4 * STRIPE) {
+    for (size_t k = 0; k < m->group; k += 4, w += 4 * STRIPE, next += 4 * STRIPE * S) {
         __m512i wv[STRIPES];
         WD_UNROLL
         for (int c = 0; c < S; c++) {
             if (ahead)
-                _mm_prefetch((const char *)((uintptr_t)w + (size_t)c * w_stripe + AHEAD), _MM_HINT_T0);
+                WD_PREFETCH_L2(next + (size_t)c * 4 * STRIPE);
             wv[c] = _mm512_loadu_si512(w + (size_t)c * w_stripe);
         }
         WD_UNROLL
@@ -35,15 +45,15 @@ static WD_ALWAYS_INLINE void group_w8(const wd_mmq *m, const int R, const int S,
 }
 
 static WD_ALWAYS_INLINE void group_w4(const wd_mmq *m, const int R, const int S, bool ahead, const int8_t *x,
-                                      const uint8_t *w, size_t w_stripe, __m512i s[][STRIPES])
+                                      const uint8_t *w, size_t w_stripe, uintptr_t next, __m512i s[][STRIPES])
 {
     const __m512i mask = _mm512_set1_epi8(15);
-    for (size_t k = 0; k < m->group; k += 8, w += 4 * STRIPE) {
+    for (size_t k = 0; k < m->group; k += 8, w += 4 * STRIPE, next += 4 * STRIPE * S) {
         __m512i low[STRIPES], high[STRIPES];
         WD_UNROLL
         for (int c = 0; c < S; c++) {
             if (ahead)
-                _mm_prefetch((const char *)((uintptr_t)w + (size_t)c * w_stripe + AHEAD), _MM_HINT_T0);
+                WD_PREFETCH_L2(next + (size_t)c * 4 * STRIPE);
             const __m512i both = _mm512_loadu_si512(w + (size_t)c * w_stripe);
             low[c] = _mm512_and_si512(both, mask);
             high[c] = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
@@ -68,7 +78,8 @@ static WD_ALWAYS_INLINE __m512 offsets(const uint8_t *zero, __m512 scale)
     return _mm512_mul_ps(scale, _mm512_mul_ps(z, _mm512_set1_ps(-1.0f / 16)));
 }
 
-/* Rows [i, i + R) x S stripes from output o. ahead: also fetch what comes next. */
+/* Rows [i, i + R) x S stripes from output o. ahead: also fetch what comes next, in the order in which it lies: some way
+ * on in a single stripe, and the next ones beside two. */
 static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const int R, const int S, size_t i,
                                   size_t o, bool ahead)
 {
@@ -78,6 +89,7 @@ static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const i
     const wd_qgroup *xg = m->xg + i * n_group;
     const uint8_t *w = m->w + stripe * w_stripe;
     size_t at = stripe * n_group * STRIPE;
+    uintptr_t next = (uintptr_t)w + (S == 1 ? AHEAD : (size_t)S * w_stripe);
     __m512 acc[ROWS][STRIPES];
     WD_UNROLL
     for (int r = 0; r < R; r++) {
@@ -85,7 +97,8 @@ static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const i
         for (int c = 0; c < S; c++)
             acc[r][c] = _mm512_setzero_ps();
     }
-    for (size_t g = 0; g < n_group; g++, x += m->group, xg++, w += w_group, at += STRIPE) {
+    for (size_t g = 0; g < n_group;
+         g++, x += m->group, xg++, w += w_group, at += STRIPE, next += S * w_group) {
         __m512i s[ROWS][STRIPES];
         WD_UNROLL
         for (int r = 0; r < R; r++) {
@@ -95,12 +108,17 @@ static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const i
                                     : _mm512_set1_epi32(xg[(size_t)r * n_group].shift);
         }
         if (four_bits)
-            group_w4(m, R, S, ahead, x, w, w_stripe, s);
+            group_w4(m, R, S, ahead, x, w, w_stripe, next, s);
         else
-            group_w8(m, R, S, ahead, x, w, w_stripe, s);
+            group_w8(m, R, S, ahead, x, w, w_stripe, next, s);
         WD_UNROLL
         for (int c = 0; c < S; c++) {
             const size_t mine = at + (size_t)c * n_group * STRIPE;
+            if (ahead && S == 1) {
+                WD_PREFETCH_L2((uintptr_t)m->scale + (mine + SCALES_AHEAD) * sizeof(wd_f16));
+                if (four_bits)
+                    WD_PREFETCH_L2((uintptr_t)m->zero + mine + SCALES_AHEAD);
+            }
             const __m512 ws = load_f32(VEC_F16, (const uint8_t *)m->scale + mine * sizeof(wd_f16));
             const __m512 offset = four_bits ? offsets(m->zero + mine, ws) : _mm512_setzero_ps();
             WD_UNROLL
@@ -144,7 +162,7 @@ static WD_ALWAYS_INLINE void rows(const wd_mmq *m, const bool four_bits, const i
 static WD_ALWAYS_INLINE void panel(const wd_mmq *m, const bool four_bits)
 {
     size_t o = 0;
-    for (; m->n_out > o + STRIPE; o += 2 * STRIPE) /* the second one may be cut */
+    for (; m->n > FEW && m->n_out > o + STRIPE; o += 2 * STRIPE) /* the second one may be cut */
         rows(m, four_bits, 2, o);
     for (; o < m->n_out; o += STRIPE)
         rows(m, four_bits, 1, o);

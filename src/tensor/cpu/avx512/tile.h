@@ -55,10 +55,10 @@ static WD_ALWAYS_INLINE __m512 load_step(const int type, const bool from_w, cons
 }
 
 static WD_ALWAYS_INLINE void dot_step(const int type, const int R, const int O, const bool full,
-                                      __m512 acc[][8], const uint8_t *x, size_t x_row, const uint8_t *w,
+                                      __m512 acc[][4], const uint8_t *x, size_t x_row, const uint8_t *w,
                                       size_t w_row, size_t left)
 {
-    __m512 wv[8];
+    __m512 wv[4];
     WD_UNROLL
     for (int o = 0; o < O; o++)
         wv[o] = load_step(type, true, full, w + (size_t)o * w_row, left);
@@ -71,31 +71,31 @@ static WD_ALWAYS_INLINE void dot_step(const int type, const int R, const int O, 
     }
 }
 
-/* Sums O accumulators and stores (or adds, after the first chunk) them at y. */
+/* Sums O accumulators, 1 or 4, and stores (or adds, after the first chunk) them at y. */
 static WD_ALWAYS_INLINE void dot_store(float *y, const __m512 *acc, const int O, bool first)
 {
-    if (O % 4) { /* O is 1 */
+    if (O == 1) {
         const float v = sum1(acc[0]);
         *y = first ? v : *y + v;
         return;
     }
-    WD_UNROLL
-    for (int o = 0; o < O; o += 4) {
-        __m128 v = sum4(acc[o], acc[o + 1], acc[o + 2], acc[o + 3]);
-        if (!first)
-            v = _mm_add_ps(_mm_loadu_ps(y + o), v);
-        _mm_storeu_ps(y + o, v);
-    }
+    __m128 v = sum4(acc[0], acc[1], acc[2], acc[3]);
+    if (!first)
+        v = _mm_add_ps(_mm_loadu_ps(y), v);
+    _mm_storeu_ps(y, v);
 }
 
-/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k). ahead: also fetch the next O rows of w. */
+/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k). ahead: also fetch the next O rows of w, to the
+ * second-level cache and in the order in which they lie: one stream is read faster than four, and the first level has
+ * too few places for lines under way. */
 static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int R, const int O, size_t i,
                                       size_t o, size_t k0, size_t n_k, bool ahead)
 {
     const size_t x_row = m->x_stride * x_size(type), w_row = m->w_stride * w_size(type), step = step_of(type);
     const uint8_t *x = (const uint8_t *)m->x + i * x_row + (m->k0 + k0) * x_size(type);
     const uint8_t *w = (const uint8_t *)m->w + o * w_row + k0 * w_size(type);
-    __m512 acc[6][8];
+    uintptr_t next = (uintptr_t)m->w + (o + (size_t)O) * w_row + (size_t)O * k0 * w_size(type);
+    __m512 acc[6][4];
     size_t k = 0;
     WD_UNROLL
     for (int r = 0; r < R; r++) {
@@ -106,8 +106,9 @@ static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int 
     for (; k + step <= n_k; k += step) {
         if (ahead) {
             WD_UNROLL
-            for (int c = 0; c < O; c++)
-                _mm_prefetch((const char *)((uintptr_t)w + (size_t)(c + O) * w_row), _MM_HINT_T0);
+            for (size_t b = 0; b < (size_t)O * step * w_size(type); b += 64)
+                WD_PREFETCH_L2(next + b);
+            next += (size_t)O * step * w_size(type);
         }
         dot_step(type, R, O, true, acc, x, x_row, w, w_row, 0);
         x += step * x_size(type);
@@ -143,12 +144,6 @@ static WD_ALWAYS_INLINE void dot_panel(const wd_mm *m, const int type)
 {
     const size_t chunk = CHUNK_BYTES / w_size(type);
     size_t o = 0;
-    if (m->n == 1) { /* more rows of w at a time: this one is bound by memory */
-        for (; o + 8 <= m->n_out; o += 8) {
-            for (size_t k0 = 0; k0 < m->n_in; k0 += chunk)
-                dot_tile(m, type, 1, 8, 0, o, k0, WD_MIN(chunk, m->n_in - k0), true);
-        }
-    }
     for (; o + 4 <= m->n_out; o += 4) {
         for (size_t k0 = 0; k0 < m->n_in; k0 += chunk)
             dot_rows(m, type, 4, o, k0, WD_MIN(chunk, m->n_in - k0));
