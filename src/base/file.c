@@ -78,6 +78,12 @@ void wd_file_unmap(wd_mapped *m)
     *m = (wd_mapped){ 0 };
 }
 
+void wd_file_want_huge(const wd_mapped *m)
+{
+    if (m->n)
+        (void)madvise((void *)(uintptr_t)m->p, m->n, MADV_HUGEPAGE); /* a refusal loses nothing */
+}
+
 wd_status wd_file_read(const char *path, size_t max, wd_buf *out, wd_err *err)
 {
     uint64_t size;

@@ -14,6 +14,9 @@ typedef struct wd_mapped {
 } wd_mapped;
 WD_MUST_CHECK wd_status wd_file_map(const char *path, wd_mapped *out, wd_err *err);
 void wd_file_unmap(wd_mapped *m); /* accepts {0}, becomes {0} */
+/* All of m will be read, over and over: asks that what is not in memory yet comes in huge pages. Systems and file systems
+ * without them do as before. */
+void wd_file_want_huge(const wd_mapped *m);
 
 /* Appends the file's bytes; WD_E_LIMIT when it holds more than max. A directory, FIFO or device is refused.
  */

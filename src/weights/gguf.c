@@ -340,6 +340,7 @@ wd_status wd_gguf_open(const char *path, wd_arena *a, wd_gguf *out, wd_err *err)
     wd_gguf g;
     *out = (wd_gguf){ 0 };
     WD_TRY(wd_file_map(path, &map, err));
+    wd_file_want_huge(&map);
     const wd_status st = wd_gguf_parse(wd_span_of(map.p, map.n), path, a, &g, err);
     if (st) {
         wd_file_unmap(&map);

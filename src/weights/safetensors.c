@@ -217,6 +217,7 @@ wd_status wd_st_open(const char *path, wd_arena *a, wd_st_file *out, wd_err *err
     wd_st_file f = { 0 };
     *out = f;
     WD_TRY(wd_file_map(path, &f.map, err));
+    wd_file_want_huge(&f.map);
     wd_status st = wd_st_parse(wd_span_of(f.map.p, f.map.n), path, a, &f.tensor, &f.n, err);
     if (st) {
         wd_file_unmap(&f.map);

@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/pool.h"
 #include "base/rand.h"
 
@@ -67,6 +68,49 @@ static void odd_files_are_refused_by_name(void **state)
     snprintf(path, sizeof path, "%s/empty", dir);
     assert_ok(wd_file_map(path, &m, &err));
     assert_int_equal(m.n, 0);
+    test_rm_dir(dir);
+}
+
+/* Whether Linux has the advice for huge pages ("hg") on the mapping that begins at p. */
+static bool is_advised(const void *p)
+{
+    char line[512], start[32];
+    bool here = false;
+    FILE *f = fopen("/proc/self/smaps", "re");
+    assert_non_null(f);
+    snprintf(start, sizeof start, "%llx-", (unsigned long long)(uintptr_t)p);
+    while (fgets(line, sizeof line, f)) {
+        if (!strncmp(line, start, strlen(start)))
+            here = true;
+        else if (here && !strncmp(line, "VmFlags:", 8))
+            break;
+    }
+    const bool advised = here && strstr(line, " hg");
+    fclose(f);
+    return advised;
+}
+
+static void a_mapping_asks_for_huge_pages_and_keeps_its_bytes(void **state)
+{
+    (void)state;
+    if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) != 0)
+        skip();
+    enum { N = 5 << 20 };
+    char *dir = test_make_dir(), path[600];
+    uint8_t *bytes = wd_calloc(N, 1);
+    wd_mapped m;
+    for (size_t i = 0; i < N; i++)
+        bytes[i] = (uint8_t)(i * 7919 >> 8);
+    test_write(dir, "weights", bytes, N);
+    snprintf(path, sizeof path, "%s/weights", dir);
+    assert_ok(wd_file_map(path, &m, &err));
+    assert_false(is_advised(m.p));
+    wd_file_want_huge(&m);
+    assert_true(is_advised(m.p));
+    assert_memory_equal(m.p, bytes, N);
+    wd_file_unmap(&m);
+    wd_file_want_huge(&m); /* nothing */
+    wd_free(bytes);
     test_rm_dir(dir);
 }
 
@@ -309,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failed_write_leaves_the_old_file_whole),
         cmocka_unit_test(odd_files_are_refused_by_name),
+        cmocka_unit_test(a_mapping_asks_for_huge_pages_and_keeps_its_bytes),
         cmocka_unit_test(json_getters_name_the_field_and_what_was_expected),
         cmocka_unit_test(json_parse_reports_every_failed_allocation),
         cmocka_unit_test(arena_runs_deferred_calls_and_keeps_its_limit),
