@@ -23,8 +23,10 @@ enum {
     WD_CPU_FETCH_ROWS = 16,     /* with so few rows the next block is fetched ahead */
 };
 
-/* Activations rounded to bf16 by one linear call at a time; more rows go in several passes. */
-#define WD_CPU_X_BYTES ((size_t)32 << 20)
+/* Activations rounded to bf16 by one linear call at a time; more rows go in several passes. Between two rows is a gap: rows
+ * of 2048 inputs would all begin in one set of the first-level cache, and push each other and the weights out. */
+#define WD_CPU_X_GAP 32 /* elements: a line */
+#define WD_CPU_X_BYTES (((size_t)32 << 20) + 16 * WD_CPU_X_GAP * sizeof(wd_bf16))
 /* Longest norm weight: a row of 4 Hv in a vision merger is the longest in use, at 4608. */
 #define WD_CPU_VEC_MAX WD_NORM_DIM_MAX
 

@@ -308,7 +308,7 @@ void wd_cpu__linear(void *self, const wd_linear_args *a)
     }
     j.widened = wd_quant_is(w->dtype);
     j.rounded = c->bf16_x && (w->dtype == WD_DTYPE_BF16 || w->dtype == WD_DTYPE_F8_E4M3);
-    j.x_stride = j.rounded ? (j.n_in + 31) / 32 * 32 : a->x_stride;
+    j.x_stride = j.rounded ? (j.n_in + 31) / 32 * 32 + WD_CPU_X_GAP : a->x_stride;
     j.x_bytes = j.rounded ? sizeof(wd_bf16) : sizeof(float);
     const size_t pass = j.rounded ? WD_CPU_X_BYTES / sizeof(wd_bf16) / j.x_stride / 16 * 16 : a->n;
     assert(pass > 0 || a->n == 0);
