@@ -220,6 +220,7 @@ static wd_status open_engine(const wd_model_args *m, wd_runtime *r, wd_err *err)
                         .context = (uint32_t)m->context,
                         .backend = r->ops->name,
                         .max_seqs = (uint32_t)m->max_seqs,
+                        .step_ms = (uint32_t)m->step_ms,
                         .kv_bytes = (size_t)m->kv_mb << 20,
                         .prefix_bytes = (size_t)m->prefix_mb << 20,
                         .image_bytes = (size_t)m->image_mb << 20,

@@ -27,7 +27,7 @@ typedef struct wd_model_args {
     int64_t remote_connect_s, remote_wait_s, remote_idle_s, remote_retry_s;
     bool remote_clear;
     /* no options of every command: 0 is the engine's default (engine/local/local.h) */
-    int64_t max_seqs, kv_mb, prefix_mb, image_mb; /* MiB */
+    int64_t max_seqs, step_ms, kv_mb, prefix_mb, image_mb; /* MiB */
     wd_machine *machine; /* borrowed by the model; NULL: it has this process for itself */
     const char *name;    /* in messages; NULL: its path */
     bool metered;        /* the operators keep account (wd_runtime_meter)  default false */

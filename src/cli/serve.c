@@ -44,6 +44,7 @@ static const wd_opt opts[] = {
     { "tls-cert", 0, WD_OPT_STR, AT(tls_cert), NULL, 0, 0, "certificate chain, PEM" },
     { "tls-key", 0, WD_OPT_STR, AT(tls_key), NULL, 0, 0, "its private key, PEM" },
     { "max-seqs", 0, WD_OPT_INT, AT(m.max_seqs), "32", 1, 1024, "replies and prompts computed together" },
+    { "step-ms", 0, WD_OPT_INT, AT(m.step_ms), "150", 1, 60000, "most that replies should wait for a step with others' prompts in it, milliseconds" },
     { "kv-mb", 0, WD_OPT_INT, AT(m.kv_mb), "0", 0, 1 << 24, "memory for keys and values of a model, MiB; 0: what requests may need, at most a quarter of all" },
     { "prefix-mb", 0, WD_OPT_INT, AT(m.prefix_mb), "0", 0, 1 << 24, "of it, kept for prompts that begin alike, MiB; 0: 1024, or the latest request" },
     { "image-mb", 0, WD_OPT_INT, AT(m.image_mb), "256", 1, 1 << 24, "memory for what images look like to the model, MiB" },

@@ -60,6 +60,7 @@ static void a_call_gives_the_same_alone_and_among_31_others(void **state)
     } cases[] = {
         { "text-untied", 64, { 0 } },
         { "text-untied", 40, { .lookup = WD_LOOKUP_ALWAYS } },
+        { "text-untied", 64, { .step_ms = 1 } },
         { "text-moe", 16, { .max_seqs = 8, .mixed_rows = 4 } },
         { "vl-dense", 64, { .kv = WD_KV_INT8 } },
         { "vl-dense", 33, { .image_bytes = 1, .prefix_bytes = 1 } },

@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "engine/local/constrain.h"
 #include "engine/local/local.h"
+#include "engine/local/pace.h"
 #include "model/heads.h"
 #include "text/prompt.h"
 #include "vision/patches.h"
@@ -172,6 +173,7 @@ struct wd_local {
     wd_local_feature *old_feature, *new_feature;
     size_t image_bytes, image_max;
     bool saw; /* the latest turn was the tower's */
+    wd_local_pace pace;
 
     /* the step being built, [max_rows] and [max_out] */
     uint32_t *step_id, *out_row;

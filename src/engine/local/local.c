@@ -10,7 +10,7 @@
 #define IMAGE_BYTES ((size_t)256 << 20)
 #define MAX_SEQS 32
 #define MAX_WAITING 256
-#define MIXED_ROWS 128
+#define STEP_MS 150
 
 static void destroy(void *self)
 {
@@ -112,7 +112,7 @@ static wd_status open_step(wd_local *e, wd_err *err)
     const size_t rows = wd_model_max_rows(e->o.model);
     e->max_seqs = WD_MIN(e->o.max_seqs ? e->o.max_seqs : MAX_SEQS, (uint32_t)rows);
     e->o.max_waiting = e->o.max_waiting ? e->o.max_waiting : MAX_WAITING;
-    e->o.mixed_rows = e->o.mixed_rows ? e->o.mixed_rows : MIXED_ROWS;
+    e->pace.most_s = (e->o.step_ms ? e->o.step_ms : STEP_MS) / 1e3;
     e->max_out = 2 * e->max_seqs + WD_LOCAL_LOOKUP_SEQS * WD_LOCAL_LOOKUP + WD_LOCAL_EVERY_ROWS;
     e->step_id = WD_ALLOC_N(uint32_t, rows);
     e->out_row = WD_ALLOC_N(uint32_t, e->max_out);

@@ -35,7 +35,9 @@ typedef struct wd_local_opts {
 
     uint32_t max_seqs;    /* calls computed together at most; 0: 32, or as many as a step has rows */
     uint32_t max_waiting; /* calls beyond those that may wait, others are WD_E_BUSY; 0: 256 */
-    uint32_t mixed_rows;  /* prompt tokens of a step that others wait for; 0: 128 */
+    /* Prompt tokens of a step that others wait for: as many as let a step with replies take about step_ms (pace.h; 0: 150),
+     * and 128 where only other tenants' prompts wait; or mixed_rows, whatever they take (0: step_ms rules). */
+    uint32_t step_ms, mixed_rows;
     size_t kv_bytes; /* for keys and values, cached ones included; 0: no limit for those that calls need */
     size_t
         kv_auto_bytes; /* where kv_bytes is 0: what max_seqs whole contexts take, at most this; 0: no limit */

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "engine/local/inner.h"
 
+#define CROWD_ROWS 128 /* of prompts, while those of other tenants or priorities wait */
+
 static bool in_step(const wd_local *e, const wd_local_job *j)
 {
     for (size_t i = 0; i < e->n_part; i++)
@@ -138,14 +140,17 @@ static void add_replies(wd_local *e, size_t most)
     }
 }
 
-/* Rows for prompts. Steps stay short while replies or other tenants wait for the next one: who comes meanwhile is soon
- * served. */
+/* Rows for prompts, once replies are in the step. It stays short while replies or other tenants wait for the next one: who
+ * comes meanwhile is soon served. */
 static size_t prefill_rows(const wd_local *e, size_t most)
 {
-    bool crowd = e->n_part > 0;
+    const size_t left = most - e->n_row, mixed = e->o.mixed_rows;
+    if (e->n_part)
+        return mixed ? WD_MIN(left, mixed) : wd_local__pace_rows(&e->pace, e->n_row, left);
+    bool crowd = false;
     for (const wd_local_job *j = e->job; j && !crowd; j = j->next)
         crowd = j->tenant != e->job->tenant || j->terms->priority != e->job->terms->priority;
-    return crowd ? WD_MIN(most - e->n_row, (size_t)e->o.mixed_rows) : most - e->n_row;
+    return crowd ? WD_MIN(left, mixed ? mixed : CROWD_ROWS) : left;
 }
 
 static wd_local_job *next_prompt(const wd_local *e)
@@ -241,7 +246,7 @@ bool wd_local__step(wd_local *e, bool replies_only)
     e->n_part = e->n_row = e->n_out = e->n_feature = 0;
     need_features(e);
     add_replies(e, most);
-    const size_t n_reply = e->n_part;
+    const size_t n_reply = e->n_part, n_reply_row = e->n_row;
     if (!replies_only)
         add_prompts(e, most);
     if (e->n_part == 0)
@@ -268,6 +273,8 @@ bool wd_local__step(wd_local *e, bool replies_only)
     pthread_mutex_lock(&e->mu);
     e->stats.n_step++;
     e->stats.n_step_row += e->n_row;
+    if (!st)
+        wd_local__pace_note(&e->pace, n_reply_row, e->n_row - n_reply_row, step_s);
     for (size_t i = 0; i < e->n_part; i++) {
         if (st)
             wd_local__end(e, e->part[i].job, st, &err);
