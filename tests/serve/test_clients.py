@@ -4,6 +4,7 @@
 usage: test_clients.py WARD SCRIPTED_SERVER CHECKPOINTS MODELS [TESTS]   (in the environment of tools/venv)"""
 import base64
 import json
+import os
 import pathlib
 import socket
 import ssl
@@ -328,6 +329,26 @@ class GoldenModel(unittest.TestCase):
             self.assertEqual([x.index for x in got.results], [x["index"] for x in want[:2]])
             for x, y in zip(got.results, want):
                 self.assertAlmostEqual(x.relevance_score, y["score"], delta=1e-6)
+
+    def test_a_client_of_jinas_ranks(self):
+        os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+        from haystack import Document
+        from haystack.utils import Secret
+        from haystack_integrations.components.rankers.jina import JinaRanker
+        texts = ["Blunted sinus.", "No fracture.", "A nodule of 8 mm in the right upper lobe."]
+        want = answer("rerank", "-m", CKPT / "vl-dense", "nodule", *texts)["results"]
+        with Server("-m", CKPT / "vl-dense") as server:
+            def ranked(**kw):
+                r = JinaRanker(api_key=Secret.from_token("none"), model="vl-dense", base_url=server.url + "/v1/rerank", **kw)
+                return r.run(query="nodule", documents=[Document(content=x) for x in texts])
+            for top in (2, 3):
+                got = ranked(top_k=top)["documents"]
+                self.assertEqual([d.content for d in got], [texts[x["index"]] for x in want[:top]])
+                for d, y in zip(got, want):
+                    self.assertAlmostEqual(d.score, y["score"], delta=1e-6)
+            # it takes a score from 0 to 1, as Jina's are: what is less relevant is left out
+            between = (want[0]["score"] + want[1]["score"]) / 2
+            self.assertEqual([d.content for d in ranked(top_k=3, score_threshold=between)["documents"]], [texts[want[0]["index"]]])
 
 
 class Service(unittest.TestCase):
