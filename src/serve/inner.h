@@ -87,6 +87,7 @@ struct wd_req {
     size_t n_counted;   /* of server->n_body; from prepare on its worker's */
     size_t n_discarded; /* bytes of the body that came, kept or not */
     bool submitted;
+    bool begun; /* the record that its work begins is on disk; prepare */
 
     wd_arena *arena; /* from prepare on */
     json_t *json;
@@ -188,6 +189,8 @@ const char *wd_serve__cookie(const wd_server *s);
 
 WD_MUST_CHECK wd_status wd_queue_create(wd_server *s, struct wd_queue **out, wd_err *err);
 void wd_queue_destroy(struct wd_queue *q); /* nothing may be in it; accepts NULL */
+/* Before any work, in prepare or after it: the record that it begins is on disk. Idempotent. */
+WD_MUST_CHECK wd_status wd_serve__begin_visit(wd_req *r, wd_fault *f);
 /* False when too many wait, or the server drains. */
 bool wd_serve__submit(wd_req *r);
 /* Waits until nothing waits or runs, or for timeout_ms; true when so. */

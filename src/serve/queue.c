@@ -141,6 +141,16 @@ bool wd_serve__submit(wd_req *r)
     return room;
 }
 
+wd_status wd_serve__begin_visit(wd_req *r, wd_fault *f)
+{
+    if (r->begun)
+        return WD_OK;
+    const wd_span about = r->route->secret ? (wd_span){ 0 } : r->input.n ? r->input : wd_buf_view(&r->body);
+    WD_TRY(wd_gate_begin(r->server->o.guard, r->visit, r->model ? r->model->name : r->about, about, f));
+    r->begun = true;
+    return WD_OK;
+}
+
 /* Reads the request and says how many items it has. */
 static wd_status prepare(wd_req *r, wd_fault *f)
 {
@@ -156,9 +166,7 @@ static wd_status prepare(wd_req *r, wd_fault *f)
         wd_metrics_observe(r->model->metrics, WD_HISTOGRAM_QUEUED, waited);
     }
     WD_TRY(r->route->prepare(r, f));
-    const wd_span about = r->route->secret ? (wd_span){ 0 } : r->input.n ? r->input : wd_buf_view(&r->body);
-    const wd_status st = wd_gate_begin(r->server->o.guard, r->visit, r->model ? r->model->name : r->about,
-                                       about, f);
+    const wd_status st = wd_serve__begin_visit(r, f);
     if (r->input.n) /* a part of the body: it is needed until the end */
         return st;
     wd_buf_wipe(&r->body);

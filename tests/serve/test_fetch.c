@@ -11,9 +11,12 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "guard/admin.h"
+#include "guard/audit.h"
 #include "media/sandbox.h"
 #include "serve/client.h"
 #include "serve/fetch.h"
+#include "serve/keys.h"
 #include "serve/serve.h"
 #include "support/scripted.h"
 
@@ -171,19 +174,12 @@ static void only_addresses_that_the_entry_speaks_of_are_connected_to(void **stat
 static void entries_that_are_none_are_named(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "images.example",
-                                       "ftp://x",
-                                       "https://",
-                                       "http://u:p@x",
-                                       "http://x=",
-                                       "http://x=10.0.0.0/33",
-                                       "http://x=10.0.0.0/",
-                                       "http://x=nowhere",
-                                       "http://x=10.0.0.1+",
-                                       "http://x=1.1.1.1+1.1.1.1+1.1.1.1+1.1.1.1+1.1.1.1+"
-                                       "1.1.1.1+1.1.1.1+1.1.1.1+1.1.1.1",
-                                       "http://x/?a",
-                                       "http://x/#a" };
+    static const char *const bad[] = { "images.example",     "ftp://x",
+                                       "https://",           "http://u:p@x",
+                                       "http://x=",          "http://x=10.0.0.0/33",
+                                       "http://x=10.0.0.0/", "http://x=nowhere",
+                                       "http://x=10.0.0.1+", "http://x=::1+::1+::1+::1+::1+::1+::1+::1+::1",
+                                       "http://x/?a",        "http://x/#a" };
     wd_allow *a;
     for (size_t i = 0; i < WD_COUNT(bad); i++) {
         const char *both[] = { "https://good.example", bad[i] };
@@ -566,6 +562,55 @@ static void the_bytes_of_a_request_are_counted_together(void **state)
     wd_buf_free(&body);
 }
 
+/* Who is asked looks at the audit before answering: the record stands. */
+static void what_is_fetched_is_recorded_before(void **state)
+{
+    (void)state;
+    static const char *const reply[] = { "good day" };
+    static host h;
+    static scripted engine;
+    static test_keys k;
+    wd_server *s;
+    wd_identity by;
+    json_t *list_of;
+    char entry[64], body[256], headers[200];
+    const char *list[1] = { entry };
+    answer a;
+    test_keys_make(&k);
+    host_start(&h);
+    snprintf(entry, sizeof entry, "http://127.0.0.1:%u", h.port);
+    scripted_init(&engine, reply, 1);
+    wd_serve_opts o = WD_SERVE_OPTS_DEFAULT;
+    o.engine = &engine.engine;
+    o.guard = k.guard;
+    o.model = "scripted";
+    o.version = "0";
+    o.port = 0;
+    o.allow_url = list;
+    o.n_allow_url = 1;
+    assert_ok(wd_serve_start(&o, &s, &err));
+    snprintf(headers, sizeof headers, "Connection: close\r\nAuthorization: %s\r\n", k.clinician);
+    snprintf(body, sizeof body,
+             "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{"
+             "\"url\":\"%s/silent\"}}]}]}",
+             entry);
+    const int fd = dial(wd_serve_port(s));
+    ask_with(fd, "POST", "/v1/chat/completions", headers, body);
+    for (int i = 0; atomic_load(&h.n_accepted) == 0 && i < PATIENCE_MS; i++)
+        poll(NULL, 0, 1);
+    wd_identity_local("test", WD_ACCOUNT_AUDITOR, &by);
+    assert_ok(wd_audit_list(k.guard, &by, &(wd_audit_filter){ .action = "chat.create" }, &list_of, &err));
+    assert_int_equal(json_array_size(list_of), 1);
+    assert_string_equal(text_at(list_of, "0.event"), "begin");
+    assert_string_equal(text_at(list_of, "0.model"), "scripted");
+    json_decref(list_of);
+    host_stop(&h); /* breaks it off */
+    hear(fd, &a);
+    expect(a, 400, "remote_url_failed");
+    wd_serve_stop(s);
+    assert_int_equal(test_keys_end(&k, "chat.create", "invalid"), 1);
+}
+
 int main(void)
 {
     wd_err err = { 0 };
@@ -580,6 +625,7 @@ int main(void)
         cmocka_unit_test(a_request_that_ends_ends_it),
         cmocka_unit_test(a_picture_by_url_is_shown_where_the_list_has_it),
         cmocka_unit_test(the_bytes_of_a_request_are_counted_together),
+        cmocka_unit_test(what_is_fetched_is_recorded_before),
     };
     if (wd_sandbox_start(&err))
         return 1;

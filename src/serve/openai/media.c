@@ -113,6 +113,7 @@ static wd_status read_remote_url(wd_req *r, wd_span url, const char *param, wd_s
                               .max_bytes = s->o.fetch_bytes - r->n_fetched,
                               .deadline_ns = r->deadline_ns,
                               .cancel = &r->cancel };
+    WD_TRY(wd_serve__begin_visit(r, f)); /* what others see us do is work, too */
     const wd_status st = wd_fetch(&o, text, b, &err);
     if (st)
         return fetch_fault(st, param, &err, f);
