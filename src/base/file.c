@@ -11,8 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HUGE_FROM ((size_t)4 << 20) /* smaller files are read as they are touched */
-#define LIST_MAX 1000000u           /* entries of one directory */
+#define LIST_MAX 1000000u /* entries of one directory */
 
 static wd_status fail_errno(wd_err *err, const char *path, const char *doing, int e)
 {
@@ -65,8 +64,6 @@ wd_status wd_file_map(const char *path, wd_mapped *out, wd_err *err)
     close(fd);
     if (p == MAP_FAILED)
         return fail_errno(err, path, "map", e);
-    if (size >= HUGE_FROM) /* a kernel or a file system without them says no: nothing is lost */
-        (void)madvise(p, size, MADV_HUGEPAGE);
     *out = (wd_mapped){ p, size };
     return WD_OK;
 }

@@ -5,17 +5,17 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-/* A whole regular file mapped read-only and shared; bytes are paged in on use. An empty file maps to n = 0. A file of 4
- * MiB or more is read 2 MiB at a time into huge pages, where the kernel and the file system have them for files (ext4
- * from Linux 6.16, XFS from 5.18, if memory serves in one piece); what the page cache already holds stays as it lies. */
+/* A whole regular file mapped read-only and shared; bytes are paged in on use. An empty file maps to n = 0.
+ */
 typedef struct wd_mapped {
     const uint8_t *p;
     size_t n;
 } wd_mapped;
 WD_MUST_CHECK wd_status wd_file_map(const char *path, wd_mapped *out, wd_err *err);
 void wd_file_unmap(wd_mapped *m); /* accepts {0}, becomes {0} */
-/* All of m will be read, over and over: asks that what is not in memory yet comes in huge pages. Systems and file systems
- * without them do as before. */
+/* All of m will be read, over and over: asks that what is not in memory yet comes in pieces of 2 MiB and is mapped in
+ * huge pages. ext4 has them since Linux 6.16, XFS since 5.18; other systems do as before. What the page cache already holds
+ * stays as it lies. */
 void wd_file_want_huge(const wd_mapped *m);
 
 /* Appends the file's bytes; WD_E_LIMIT when it holds more than max. A directory, FIFO or device is refused.

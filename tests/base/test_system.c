@@ -71,6 +71,17 @@ static void odd_files_are_refused_by_name(void **state)
     test_rm_dir(dir);
 }
 
+static bool huge_pages_on_request(void)
+{
+    char line[100] = "[never]";
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r"); /* its size is not what stat says */
+    if (f && !fgets(line, sizeof line, f))
+        line[0] = 0;
+    if (f)
+        fclose(f);
+    return !strstr(line, "[never]");
+}
+
 /* Whether Linux has the advice for huge pages ("hg") on the mapping that begins at p. */
 static bool is_advised(const void *p)
 {
@@ -93,7 +104,7 @@ static bool is_advised(const void *p)
 static void a_mapping_asks_for_huge_pages_and_keeps_its_bytes(void **state)
 {
     (void)state;
-    if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) != 0)
+    if (!huge_pages_on_request())
         skip();
     enum { N = 5 << 20 };
     char *dir = test_make_dir(), path[600];
@@ -264,17 +275,6 @@ static void digest_is_blake2b_256(void **state)
     assert_string_equal(hex, want);
 }
 
-static bool huge_pages_on_request(void)
-{
-    char line[100] = "[never]";
-    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r"); /* its size is not what stat says */
-    if (f && !fgets(line, sizeof line, f))
-        line[0] = 0;
-    if (f)
-        fclose(f);
-    return !strstr(line, "[never]");
-}
-
 static void large_blocks_are_touched_in_huge_pages(void **state)
 {
     (void)state;
@@ -293,44 +293,6 @@ static void large_blocks_are_touched_in_huge_pages(void **state)
             faults > 2048) /* 16,384 without; memory may be in pieces */
             fail_msg("%ld faults for %zu bytes", faults, bytes);
     }
-}
-
-/* Whether the mapping that begins at p asks for huge pages ("hg" in its VmFlags). */
-static bool asks_for_huge_pages(const void *p)
-{
-    char line[600], first[40];
-    bool here = false, yes = false;
-    snprintf(first, sizeof first, "%lx-", (unsigned long)(uintptr_t)p);
-    FILE *f = fopen("/proc/self/smaps", "r");
-    assert_non_null(f);
-    while (fgets(line, sizeof line, f)) {
-        if (strncmp(line, "VmFlags:", 8) != 0)
-            here = (here && !strchr(line, '-')) || strncmp(line, first, strlen(first)) == 0;
-        else if (here)
-            yes = strstr(line, " hg") != NULL;
-    }
-    fclose(f);
-    return yes;
-}
-
-static void large_files_are_mapped_in_huge_pages(void **state)
-{
-    (void)state;
-    enum { BYTES = 8 << 20 };
-    char *dir = test_make_dir(), path[600];
-    uint8_t *bytes = wd_calloc(BYTES, 1);
-    assert_non_null(bytes);
-    bytes[BYTES - 1] = 7;
-    snprintf(path, sizeof path, "%s/weights", dir);
-    assert_ok(wd_file_write(path, wd_span_of(bytes, BYTES), &err));
-    wd_free(bytes);
-    wd_mapped m;
-    assert_ok(wd_file_map(path, &m, &err));
-    assert_int_equal(m.n, BYTES);
-    assert_int_equal(m.p[BYTES - 1], 7);
-    assert_int_equal(asks_for_huge_pages(m.p), huge_pages_on_request());
-    wd_file_unmap(&m);
-    test_rm_dir(dir);
 }
 
 static void error_text_is_one_line_and_whole_characters(void **state)
@@ -361,7 +323,6 @@ int main(void)
         cmocka_unit_test(random_numbers_repeat_and_are_level),
         cmocka_unit_test(digest_is_blake2b_256),
         cmocka_unit_test(large_blocks_are_touched_in_huge_pages),
-        cmocka_unit_test(large_files_are_mapped_in_huge_pages),
         cmocka_unit_test(error_text_is_one_line_and_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
