@@ -81,7 +81,8 @@ typedef struct wd_generate {
     const wd_constraint *constraint;
     /* What a call of a tool must be, {"name": ..., "arguments": ...}; NULL: anything. It holds for what stands between
      * "<tool_call>" and its end; what stands around calls is free, or with must_call there is nothing but calls, one at
-     * least. one_call: the reply ends with the first. Only where the engine holds_calls, and not beside a constraint. */
+     * least. one_call: the reply ends with the first. Events tell of calls while they grow then. Only where the engine
+     * holds_calls, and not beside a constraint. */
     const wd_constraint *call;
     bool must_call, one_call;
     wd_sample_opts sample; /* bf16 is the engine's to say */

@@ -3,7 +3,7 @@
  * States: LEAD      nothing but white space so far; "<think>" may follow
  *         REASONING inside the think block
  *         CONTENT   the answer
- *         CALL      inside "<tool_call>"; the body is collected
+ *         CALL      inside "<tool_call>"; the body is collected, and told of while it grows where that is asked for
  *         OVER      ended, or stopped by the callback
  *
  * Invariants:
@@ -17,6 +17,7 @@
 #include "text/parse.h"
 
 #include "text/jsontext.h"
+#include "text/parse_call.h"
 
 #define LEAD_MAX 256
 #define HELD_MAX 16
@@ -44,6 +45,9 @@ struct wd_parse {
     bool joint; /* a call was reported since the last content: a newline before more of it */
     uint32_t n_call;
     wd_buf body; /* of the call at hand */
+    wd_call_follow follow;
+    enum { UNTOLD, TOLD, SILENT } told; /* of it; SILENT: its name is none */
+    size_t sent;                        /* of the body: the arguments were told up to here */
     wd_buf name, args;
 };
 
@@ -159,6 +163,40 @@ static wd_status end_call(wd_parse *p, size_t n_body, bool closed, wd_err *err)
     return p->fn(p->arg, &ev, err);
 }
 
+static wd_status tell_name(wd_parse *p, wd_err *err)
+{
+    const wd_call_follow *f = &p->follow;
+    const wd_span quoted = wd_span_sub(wd_buf_view(&p->body), f->name, f->name_end - f->name);
+    wd_err unused;
+    wd_buf_clear(&p->name);
+    const wd_status st = wd_jsontext_unquote(quoted, &p->name, &unused);
+    if (st && st != WD_E_INVALID) {
+        if (err)
+            *err = unused;
+        return st;
+    }
+    p->told = st || !p->name.n || memchr(p->name.p, 0, p->name.n) ? SILENT : TOLD;
+    p->sent = f->args;
+    const wd_parse_event ev = { .kind = WD_PARSE_CALL, .name = wd_buf_view(&p->name), .index = p->n_call };
+    return p->told == TOLD ? p->fn(p->arg, &ev, err) : WD_OK;
+}
+
+/* What is new of a call that is sure. */
+static wd_status tell_call(wd_parse *p, wd_err *err)
+{
+    wd_call_follow *f = &p->follow;
+    wd_parse__follow(f, wd_buf_view(&p->body));
+    if (p->told == UNTOLD && f->args)
+        WD_TRY(tell_name(p, err));
+    if (p->told != TOLD || f->safe <= p->sent)
+        return WD_OK;
+    const wd_parse_event ev = { .kind = WD_PARSE_ARGS,
+                                .text = wd_span_sub(wd_buf_view(&p->body), p->sent, f->safe - p->sent),
+                                .index = p->n_call };
+    p->sent = f->safe;
+    return p->fn(p->arg, &ev, err);
+}
+
 /* Takes bytes of the body; *taken gets how many. Leaves the state when the body ends or grows too long. */
 static wd_status feed_call(wd_parse *p, wd_span s, size_t *taken, wd_err *err)
 {
@@ -166,7 +204,12 @@ static wd_status feed_call(wd_parse *p, wd_span s, size_t *taken, wd_err *err)
     const size_t before = p->body.n, n = WD_MIN(s.n, cap - before);
     wd_buf_put(&p->body, s.p, n);
     WD_TRY(wd_buf_check(&p->body, "tool call", err));
-    const size_t from = before < tag_n ? 0 : before - tag_n + 1;
+    size_t from = before < tag_n ? 0 : before - tag_n + 1;
+    if (p->opts.sure_calls) {
+        WD_TRY(tell_call(p, err));
+        const wd_call_follow *f = &p->follow; /* a tag before its end is text within it */
+        from = f->lost ? WD_MAX(from, f->at - 1) : f->end ? WD_MAX(from, f->end) : p->body.n;
+    }
     const size_t close = wd_span_find(wd_buf_view(&p->body), wd_span_str(call_close), from);
     if (close != SIZE_MAX) {
         *taken = close + tag_n - before;
@@ -177,6 +220,8 @@ static wd_status feed_call(wd_parse *p, wd_span s, size_t *taken, wd_err *err)
     *taken = n;
     if (p->body.n < cap)
         return WD_OK;
+    if (p->told == TOLD)
+        return WD_FAIL(err, WD_E_LIMIT, "tool call: more than %zu bytes", p->opts.max_call_bytes);
     p->state = CONTENT;
     WD_TRY(put_text(p, wd_span_str(call_open), err));
     WD_TRY(put_text(p, wd_buf_view(&p->body), err));
@@ -192,6 +237,8 @@ static wd_status on_tag(wd_parse *p, const char *tag, wd_err *err)
     p->n_held = 0;
     if (tag == call_open) {
         p->state = CALL; /* newlines before it wait for the verdict on the body */
+        p->follow = (wd_call_follow){ 0 };
+        p->told = UNTOLD;
         return WD_OK;
     }
     const bool forgotten = tag == think_close && p->state == CONTENT;
@@ -403,6 +450,9 @@ wd_status wd_parsed_collect(void *parsed, const wd_parse_event *ev, wd_err *err)
         wd_buf_clear(&r->content);
         return wd_buf_check(&r->reasoning, "reasoning", err);
     }
+    case WD_PARSE_CALL:
+    case WD_PARSE_ARGS:
+        return WD_OK; /* all of it comes at its end */
     case WD_PARSE_TOOL_CALL:
         break;
     }

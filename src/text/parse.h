@@ -12,6 +12,11 @@
  * is a JSON object with a string "name" and "arguments" that are an object or a string holding one; otherwise it stays
  * content, tags included. Newlines just outside a call's tags are markup; content on both sides of a call is joined
  * with one newline. Further tags are ordinary text.
+ *
+ * Where bodies are sure to be calls before they are complete (sure_calls), one is told of while it grows: WD_PARSE_CALL
+ * with its name when its arguments begin, WD_PARSE_ARGS for more of them, and WD_PARSE_TOOL_CALL at its end with all of it,
+ * as otherwise. A "</tool_call>" within a string of the arguments does not end it then. When the output ends within
+ * a call, that is content all the same: content that comes between a call's beginning and its end is what was told of it.
  */
 #ifndef WD_TEXT_PARSE_H
 #define WD_TEXT_PARSE_H
@@ -23,24 +28,29 @@ typedef enum wd_parse_kind {
     WD_PARSE_REASONING,     /* text: more of it */
     WD_PARSE_CONTENT,       /* text: more of it */
     WD_PARSE_WAS_REASONING, /* all content so far is reasoning */
-    WD_PARSE_TOOL_CALL      /* text: arguments as the model wrote them, a JSON object; name */
+    WD_PARSE_TOOL_CALL,     /* text: arguments as the model wrote them, a JSON object; name */
+    WD_PARSE_CALL,          /* one begins: name */
+    WD_PARSE_ARGS           /* text: more of its arguments, whole escapes and characters */
 } wd_parse_kind;
 
 typedef struct wd_parse_event {
     wd_parse_kind kind;
     wd_span text;   /* valid during the call */
     wd_span name;   /* of a tool call; valid during the call */
-    uint32_t index; /* of a tool call, from 0 */
+    uint32_t index; /* of a tool call, from 0; of what is told of it, too */
 } wd_parse_event;
 
 /* A status other than WD_OK stops the parser; feed or end returns it. */
 typedef wd_status (*wd_parse_fn)(void *arg, const wd_parse_event *ev, wd_err *err);
 
 typedef struct wd_parse_opts {
-    bool opens_thinking;   /* of the rendered prompt (wd_chat_text) */
-    bool plain;            /* all is content, tags included: the output continues a text, not a chat */
-    bool no_tools;         /* leave "<tool_call>" blocks in the content: the request had no tools */
-    size_t max_call_bytes; /* of one body, default 1 MiB; a longer one is content */
+    bool opens_thinking; /* of the rendered prompt (wd_chat_text) */
+    bool plain;          /* all is content, tags included: the output continues a text, not a chat */
+    bool no_tools;       /* leave "<tool_call>" blocks in the content: the request had no tools */
+    /* Bodies are {"name": ..., "arguments": {...}} as far as they go: something else sees to that. */
+    bool sure_calls;
+    /* Of one body, default 1 MiB; a longer one is content, or WD_E_LIMIT when it has been told of. */
+    size_t max_call_bytes;
 } wd_parse_opts;
 
 typedef struct wd_parse wd_parse;

@@ -13,17 +13,44 @@ static void must(bool good)
         abort();
 }
 
-static wd_parsed parse(wd_span text, const wd_parse_opts *o, size_t step)
+typedef struct heard {
+    wd_parsed all;
+    wd_buf args; /* of the call that is told of */
+    bool open;
+} heard;
+
+/* What is told of a call while it grows is what it is in the end. */
+static wd_status hear(void *arg, const wd_parse_event *ev, wd_err *err)
 {
-    wd_parsed r = { 0 };
+    heard *h = arg;
+    if (ev->kind == WD_PARSE_CALL) {
+        h->open = true;
+        wd_buf_clear(&h->args);
+    } else if (ev->kind == WD_PARSE_ARGS) {
+        must(h->open && ev->text.n);
+        wd_buf_span(&h->args, ev->text);
+    } else if (ev->kind == WD_PARSE_TOOL_CALL) {
+        must(!h->open || wd_span_eq(ev->text, wd_buf_view(&h->args)));
+        h->open = false;
+    }
+    return wd_parsed_collect(&h->all, ev, err);
+}
+
+static wd_parsed parse(wd_span text, const wd_parse_opts *o, size_t step, wd_status *st)
+{
+    heard h = { 0 };
     wd_parse *p;
     wd_err err;
-    must(!wd_parse_create(o, wd_parsed_collect, &r, &p, &err));
-    for (size_t at = 0; at < text.n; at += step)
-        must(!wd_parse_feed(p, wd_span_sub(text, at, step), &err));
-    must(!wd_parse_end(p, &err));
+    must(!wd_parse_create(o, hear, &h, &p, &err));
+    *st = WD_OK;
+    for (size_t at = 0; at < text.n && !*st; at += step)
+        *st = wd_parse_feed(p, wd_span_sub(text, at, step), &err);
+    if (!*st)
+        *st = wd_parse_end(p, &err);
+    must(!*st || (*st == WD_E_LIMIT && o->sure_calls));
     wd_parse_destroy(p);
-    return r;
+    wd_buf_free(&h.args);
+    return h.all;
 }
 
 static void compare(const wd_parsed *a, const wd_parsed *b)
@@ -53,16 +80,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return 0;
-    const wd_parse_opts o = {
+    wd_parse_opts o = {
         .opens_thinking = data[0] & 1,
         .no_tools = data[0] & 2,
         .max_call_bytes = data[0] & 4 ? 40 : 0,
     };
     const wd_span text = wd_span_of(data + 1, size - 1);
-    wd_parsed whole = parse(text, &o, text.n + 1), cut = parse(text, &o, 1 + (data[0] >> 3));
-    compare(&whole, &cut);
-    wd_parsed_free(&whole);
-    wd_parsed_free(&cut);
+    for (int sure = 0; sure < 2; sure++) {
+        wd_status st, st_cut;
+        o.sure_calls = sure;
+        wd_parsed whole = parse(text, &o, text.n + 1, &st),
+                  cut = parse(text, &o, 1 + (data[0] >> 3), &st_cut);
+        must(st == st_cut);
+        compare(&whole, &cut);
+        wd_parsed_free(&whole);
+        wd_parsed_free(&cut);
+    }
     read_json(text);
     return 0;
 }

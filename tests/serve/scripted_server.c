@@ -1,5 +1,7 @@
-/* A server without a model, for clients: each argument is a reply, in turn. Prints its port; ends with standard input. */
+/* A server without a model, for clients: each argument is a reply, in turn; first --holds-calls for an engine that holds
+ * calls to their tools. Prints its port; ends with standard input. */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -22,7 +24,11 @@ int main(int argc, char **argv)
     wd_server *server;
     wd_err err;
     char part[64];
+    const bool holds = argc > 1 && !strcmp(argv[1], "--holds-calls");
+    argc -= holds;
+    argv += holds;
     scripted_init(&s, (const char *const *)argv + 1, (size_t)argc - 1);
+    s.engine.info.holds_calls = holds;
     s.score = score;
     o.engine = &s.engine;
     o.model = "scripted";

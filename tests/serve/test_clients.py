@@ -16,6 +16,7 @@ import typing
 import unittest
 import zlib
 
+import jiter
 import openai
 import pydantic
 
@@ -37,6 +38,24 @@ def scripted(*replies):
 
 def client(url, **kw):
     return openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0, timeout=120, **kw)
+
+
+def joined_calls(stream):
+    """A stream's calls by index, joined as the API says: id and name with the first delta, then pieces of arguments. Each
+    beginning of the arguments must be one that the client's reader of unfinished JSON takes. And the last chunk."""
+    calls, chunk = {}, None
+    for chunk in stream:
+        for d in chunk.choices[0].delta.tool_calls or []:
+            if d.index not in calls:
+                assert d.id and d.type == "function" and d.function.name and d.function.arguments == "", d
+                calls[d.index] = {"id": d.id, "name": d.function.name, "arguments": "", "pieces": []}
+                continue
+            assert d.id is None and d.function.name is None and d.function.arguments, d
+            c = calls[d.index]
+            c["pieces"].append(d.function.arguments)
+            c["arguments"] += d.function.arguments
+            assert isinstance(jiter.from_json(c["arguments"].encode(), partial_mode=True), dict)
+    return calls, chunk
 
 
 def png(width, height, value):
@@ -176,6 +195,25 @@ class RealModel(unittest.TestCase):
             self.assertEqual(call.function.name, "labs")
             self.assertTrue(got["test"] in ("CRP", "potassium") and 1 <= got["last"] <= 9, got)
             self.assertEqual(r.choices[0].finish_reason, "tool_calls")
+
+    def test_a_held_call_is_streamed_piece_by_piece(self):
+        tool = {"type": "function", "function": {"name": "labs", "parameters": {"type": "object", "properties": {
+            "test": {"type": "string", "minLength": 12, "maxLength": 20}, "of": {"type": "object", "properties": {
+                "days": {"type": "array", "items": {"type": "integer", "maximum": 99}, "minItems": 2, "maxItems": 4}},
+                "required": ["days"], "additionalProperties": False}},
+            "required": ["test", "of"], "additionalProperties": False}}}
+        ask = dict(model="demo-text", messages=HELLO, tools=[tool], tool_choice="required", parallel_tool_calls=False, temperature=1, seed=5)
+        (whole,) = self.client.chat.completions.create(**ask).choices[0].message.tool_calls
+        calls, p = joined_calls(self.client.chat.completions.create(**ask, stream=True))
+        self.assertEqual((calls[0]["name"], calls[0]["arguments"]), ("labs", whole.function.arguments))
+        self.assertGreater(len(calls[0]["pieces"]), 5)
+        self.assertEqual(p.choices[0].finish_reason, "tool_calls")
+        self.assertGreaterEqual(len(json.loads(whole.function.arguments)["of"]["days"]), 2)
+        for cut in range(2, 30, 7):  # an output that ends anywhere: the beginning of the same call
+            calls, p = joined_calls(self.client.chat.completions.create(**ask, stream=True, max_tokens=cut))
+            for c in calls.values():
+                self.assertTrue(whole.function.arguments.startswith(c["arguments"]))
+            self.assertEqual(p.choices[0].finish_reason, "length")
 
     def test_responses_say_what_chat_says_whole_and_streamed(self):
         want = self.chat()
@@ -427,6 +465,55 @@ class Tools(unittest.TestCase):
                 r = s.get_final_completion()
             self.assertIn("tool_calls.function.arguments.done", kinds)
             self.assertEqual(r.choices[0].message.tool_calls[0].function.name, "labs")
+
+    def test_calls_grow_in_the_clients_hands(self):
+        class Place(pydantic.BaseModel):
+            ward: str
+            beds: list[int]
+
+        class Labs(pydantic.BaseModel):
+            test: str
+            place: Place
+            notes: list[str]
+        tool = openai.pydantic_function_tool(Labs, name="labs")
+        asked = [{"test": 'CRP "high"\\', "place": {"ward": "3é", "beds": [1, 22]}, "notes": ["漢字\n", "}]</tool_call>\x1f"]},
+                 {"test": "", "place": {"ward": "x" * 40, "beds": []}, "notes": []}]
+        reply = "<think>\nLet me look.\n</think>\n\nA moment.\n" + "\n".join(
+            "<tool_call>\n%s\n</tool_call>" % json.dumps({"name": "labs", "arguments": a}, ensure_ascii=False) for a in asked)
+        with scripted("--holds-calls", reply) as url:
+            c, pieces = client(url), {0: [], 1: []}
+            ask = dict(model="scripted", messages=HELLO, tools=[tool])
+            whole = [x.function.arguments for x in c.chat.completions.create(**ask).choices[0].message.tool_calls]
+            self.assertEqual([json.loads(x) for x in whole], asked)
+            calls, p = joined_calls(c.chat.completions.create(**ask, stream=True))
+            self.assertEqual([calls[i]["arguments"] for i in (0, 1)], whole)
+            self.assertEqual(p.choices[0].finish_reason, "tool_calls")
+            with c.chat.completions.stream(**ask) as s:
+                for e in s:
+                    if e.type == "tool_calls.function.arguments.delta" and e.arguments_delta:
+                        pieces[e.index].append(e.arguments_delta)
+                        self.assertEqual(e.arguments, "".join(pieces[e.index]))
+                        self.assertIsInstance(e.parsed_arguments, dict)  # as far as it goes
+                r = s.get_final_completion().choices[0].message
+            self.assertEqual([x.function.parsed_arguments for x in r.tool_calls], [Labs(**a) for a in asked])
+            self.assertEqual(["".join(pieces[i]) for i in (0, 1)], whole)
+            self.assertGreater(min(map(len, pieces.values())), 8)
+            self.assertEqual((r.content, r.reasoning_content), ("A moment.", "Let me look."))
+
+            tool = {"type": "function", "name": "labs", "parameters": Labs.model_json_schema(), "strict": False}
+            pieces, done = {}, {}
+            with c.responses.stream(model="scripted", input=HELLO, tools=[tool]) as s:
+                for e in s:
+                    if e.type == "response.function_call_arguments.delta":
+                        pieces.setdefault(e.output_index, []).append(e.delta)
+                        self.assertEqual(e.snapshot, "".join(pieces[e.output_index]))
+                    elif e.type == "response.function_call_arguments.done":
+                        done[e.output_index] = e.arguments
+                r = s.get_final_response()
+            self.assertEqual({i: "".join(p) for i, p in pieces.items()}, done)
+            self.assertEqual([x.arguments for x in r.output if x.type == "function_call"], whole)
+            self.assertGreater(min(map(len, pieces.values())), 8)
+            self.assertEqual([x.type for x in r.output], ["reasoning", "message", "function_call", "function_call"])
 
     def test_a_run_loop_of_responses(self):
         tool = {"type": "function", "name": "labs", "parameters": LABS["function"]["parameters"]}

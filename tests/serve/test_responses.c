@@ -228,6 +228,60 @@ static void a_stream_announces_fills_and_closes_items(void **state)
     wd_serve_stop(r.server);
 }
 
+static size_t count(const char *in, const char *what)
+{
+    size_t n = 0;
+    while ((in = strstr(in, what)) != NULL) {
+        n++;
+        in++;
+    }
+    return n;
+}
+
+/* walk() compares what was streamed with the items. */
+static void held_calls_are_streamed_while_they_grow(void **state)
+{
+    (void)state;
+    static rig r;
+    wd_buf names = { 0 };
+    char last[64];
+    rig_start(&r, "<think>\nhm\n</think>\n\nA moment.\n" CALL "\n" CALL);
+    r.engine.engine.info.holds_calls = true;
+    answer a = post(&r, "{\"input\":\"x\",\"stream\":true,\"tools\":[" TOOL "]}");
+    assert_int_equal(a.status, 200);
+    walk(&a, &names, last);
+    assert_string_equal(last, "response.completed");
+    assert_int_equal(count((char *)names.p, "function_call_arguments.done"), 2);
+    assert_true(count((char *)names.p, "function_call_arguments.delta function_call_arguments.delta") > 2);
+    answer_free(&a);
+    wd_buf_clear(&names);
+    a = post(&r, "{\"input\":\"x\",\"stream\":true,\"parallel_tool_calls\":false,\"tools\":[" TOOL "]}");
+    walk(&a, &names, last);
+    assert_int_equal(count((char *)names.p, "function_call_arguments.done"), 1);
+    answer_free(&a);
+    wd_buf_clear(&names);
+    wd_serve_stop(r.server);
+
+    rig_start(&r, "So:\n<tool_call>\n{\"name\": \"labs\", \"arguments\": {\"test\": \"CR");
+    r.engine.engine.info.holds_calls = true;
+    a = post(&r, "{\"input\":\"x\",\"stream\":true,\"tools\":[" TOOL "]}");
+    walk(&a, &names, last);
+    assert_int_equal(count((char *)names.p, "function_call_arguments.done"), 0);
+    assert_non_null(strstr((char *)a.body.p, "\"type\":\"function_call\",\"status\":\"incomplete\""));
+    assert_null(strstr((char *)a.body.p, "<tool_call>"));
+    answer_free(&a);
+    json_t *v = post_json(
+        &r,
+        "{\"input\":[{\"role\":\"user\",\"content\":\"x\"},{\"type\":\"function_call\",\"status\":"
+        "\"incomplete\",\"call_id\":\"1\",\"name\":\"labs\",\"arguments\":\"{\\\"te\"},"
+        "{\"role\":\"user\",\"content\":\"y\"}]}",
+        200);
+    assert_string_equal(r.heard.text, "U:x U:y");
+    json_decref(v);
+    wd_buf_free(&names);
+    wd_serve_stop(r.server);
+}
+
 static void an_empty_reply_is_a_message(void **state)
 {
     (void)state;
@@ -410,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_response_has_an_item_for_each_thing_said),
         cmocka_unit_test(a_stream_announces_fills_and_closes_items),
+        cmocka_unit_test(held_calls_are_streamed_while_they_grow),
         cmocka_unit_test(an_empty_reply_is_a_message),
         cmocka_unit_test(items_of_one_turn_are_one_message),
         cmocka_unit_test(formats_and_choices_hold_the_reply),

@@ -356,6 +356,90 @@ static void calls_are_held_to_the_tools(void **state)
     rig_stop(&r);
 }
 
+/* The deltas of one call, joined as clients do: by index, id and name from the first. */
+typedef struct streamed_call {
+    wd_buf args;
+    char id[64], name[64];
+    size_t n_piece;
+} streamed_call;
+
+static void add_delta(json_t *d, streamed_call *call, size_t most)
+{
+    const size_t i = (size_t)json_integer_value(at(d, "index"));
+    assert_true(i < most);
+    streamed_call *c = &call[i];
+    if (!c->id[0]) {
+        snprintf(c->id, sizeof c->id, "%s", text_at(d, "id"));
+        snprintf(c->name, sizeof c->name, "%s", text_at(d, "function.name"));
+        assert_string_equal(text_at(d, "type"), "function");
+        assert_string_equal(text_at(d, "function.arguments"), "");
+        return;
+    }
+    assert_true(!at(d, "id") && !at(d, "function.name"));
+    assert_true(strlen(text_at(d, "function.arguments")) > 0);
+    wd_buf_str(&c->args, text_at(d, "function.arguments"));
+    c->n_piece++;
+}
+
+/* The stream's calls and the rest of it; the last finish_reason. */
+static void read_calls(const wd_buf *sse, streamed_call *call, size_t most, wd_buf *content, char finish[32])
+{
+    for (const char *s = (const char *)sse->p; (s = strstr(s, "data: {")) != NULL; s++) {
+        const char *end = strstr(s, "\n\n");
+        json_t *v;
+        assert_ok(wd_json_parse(wd_span_of(s + 6, (size_t)(end - s) - 6), "chunk", &v, &err));
+        for (size_t i = 0; i < json_array_size(at(v, "choices.0.delta.tool_calls")); i++)
+            add_delta(json_array_get(at(v, "choices.0.delta.tool_calls"), i), call, most);
+        if (at(v, "choices.0.delta.content"))
+            wd_buf_str(content, text_at(v, "choices.0.delta.content"));
+        if (json_is_string(at(v, "choices.0.finish_reason")))
+            snprintf(finish, 32, "%s", text_at(v, "choices.0.finish_reason"));
+        json_decref(v);
+    }
+    wd_buf_char(content, 0);
+    for (size_t i = 0; i < most; i++)
+        wd_buf_char(&call[i].args, 0);
+}
+
+#define NESTED                                                                                              \
+    "{\"a\": \"\\\"漢字\\n</tool_call> \\u001f\\\\\", \"b\": {\"c\": [1, {\"d\": \"}]\"}], \"é\": {}}, " \
+    "\"e\": -1.5}"
+
+static void held_calls_are_streamed_while_they_grow(void **state)
+{
+    (void)state;
+    static rig r;
+    rig_init(&r,
+             (const char *const[]){
+                 "<think>\nhm\n</think>\n\nLook:\n<tool_call>\n{\"name\": \"labs\", \"arguments\": " NESTED
+                 "}\n</tool_call>\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>",
+                 "So:\n<tool_call>\n{\"name\": \"labs\", \"arguments\": {\"a\": \"cut o" },
+             2);
+    r.engine.engine.info.holds_calls = true;
+    rig_start(&r);
+    for (int cut = 0; cut < 2; cut++) {
+        streamed_call call[2] = { 0 };
+        wd_buf content = { 0 };
+        char finish[32] = "";
+        answer a = get(&r, CHAT, "{" USER ",\"stream\":true," TWO_TOOLS "}");
+        assert_int_equal(a.status, 200);
+        read_calls(&a.body, call, 2, &content, finish);
+        assert_string_equal((char *)content.p, cut ? "So:" : "Look:"); /* nothing of a call */
+        assert_string_equal(finish, cut ? "stop" : "tool_calls");
+        assert_string_equal((char *)call[0].args.p, cut ? "{\"a\": \"cut o" : NESTED);
+        assert_string_equal(call[0].name, "labs");
+        assert_true(call[0].n_piece > (cut ? 1 : 10));
+        assert_string_equal((char *)call[1].args.p, cut ? "" : "{}");
+        assert_string_equal(call[1].name, cut ? "" : "f");
+        assert_string_not_equal(call[0].id, call[1].id);
+        for (size_t i = 0; i < 2; i++)
+            wd_buf_free(&call[i].args);
+        wd_buf_free(&content);
+        answer_free(&a);
+    }
+    rig_stop(&r);
+}
+
 /* --- refusals ---------------------------------------------------------------------------------------------- */
 
 static void what_is_wrong_is_named(void **state)
@@ -760,6 +844,7 @@ int main(void)
         cmocka_unit_test(several_choices_are_all_there),
         cmocka_unit_test(replies_are_held_to_what_was_asked_for),
         cmocka_unit_test(calls_are_held_to_the_tools),
+        cmocka_unit_test(held_calls_are_streamed_while_they_grow),
         cmocka_unit_test(a_call_that_is_demanded_comes_as_one),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(paths_methods_hosts_and_origins_are_checked),

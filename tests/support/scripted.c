@@ -38,7 +38,15 @@ static wd_status tell(void *arg, const wd_parse_event *ev, wd_err *err)
     return t->rq->watch.event ? t->rq->watch.event(t->rq->watch.self, ev, err) : WD_OK;
 }
 
-#define PIECE 5 /* bytes of a token */
+#define PIECE 5 /* bytes of a token, and what a character takes beyond */
+
+static size_t piece_at(wd_span text, size_t at)
+{
+    size_t n = WD_MIN(text.n - at, PIECE);
+    while (at + n < text.n && (text.p[at + n] & 0xC0) == 0x80)
+        n++;
+    return n;
+}
 
 static wd_status feed(const scripted *s, const wd_generate *rq, wd_span text, wd_parse *p, size_t *n_token,
                       wd_err *err)
@@ -46,14 +54,15 @@ static wd_status feed(const scripted *s, const wd_generate *rq, wd_span text, wd
     static const wd_token_logprob lp = { .logprob = -0.5f };
     const wd_watch *w = &rq->watch;
     for (size_t round = 0; round < (s->repeat ? s->repeat : 1); round++) {
-        for (size_t at = 0; at < text.n; at += PIECE, (*n_token)++) {
+        for (size_t at = 0, n; at < text.n; at += n, (*n_token)++) {
+            n = piece_at(text, at);
             if (s->before_token)
                 s->before_token(s->ctx, rq, *n_token);
             if (w->cancel && atomic_load(w->cancel))
                 return WD_FAIL(err, WD_E_CANCELLED, "cancelled");
             if (w->token)
                 w->token(w->self, (uint32_t)*n_token, rq->logprobs ? &lp : NULL);
-            WD_TRY(wd_parse_feed(p, wd_span_sub(text, at, PIECE), err));
+            WD_TRY(wd_parse_feed(p, wd_span_sub(text, at, n), err));
         }
     }
     return wd_parse_end(p, err);
@@ -78,7 +87,8 @@ static wd_status generate(void *self, wd_arena *a, const wd_generate *rq, wd_gen
     wd_generated g = { .finish = WD_FINISH_STOP, .n_prompt = 10, .n_cached = 4 };
     telling t = { rq, &g.reply };
     wd_parse *p;
-    WD_TRY(wd_parse_create(&(wd_parse_opts){ .plain = rq->prompt != NULL }, tell, &t, &p, err));
+    WD_TRY(wd_parse_create(&(wd_parse_opts){ .plain = rq->prompt != NULL, .sure_calls = rq->call != NULL },
+                           tell, &t, &p, err));
     const wd_status st = feed(s, rq, wd_span_str(text), p, &g.n_id, err);
     wd_parse_destroy(p);
     if (st) {

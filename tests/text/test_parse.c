@@ -472,6 +472,141 @@ static void a_continued_text_is_content_as_it_stands(void **state)
     }
 }
 
+/* What a client of a stream makes of what it is told: calls as joined from their pieces. */
+typedef struct told {
+    wd_buf name, args, seen;
+    bool open;
+    size_t n_piece; /* of arguments */
+} told;
+
+/* Not within an escape: an even number of backslashes at its end, and no digits missing behind \\u. */
+static bool ends_whole(wd_span s)
+{
+    size_t n = 0;
+    for (size_t digits = 0; digits < 4 && digits + 2 <= s.n; digits++)
+        if (s.p[s.n - digits - 1] == 'u' && s.p[s.n - digits - 2] == '\\')
+            return false;
+    while (n < s.n && s.p[s.n - n - 1] == '\\')
+        n++;
+    return n % 2 == 0;
+}
+
+static wd_status be_told(void *arg, const wd_parse_event *ev, wd_err *err)
+{
+    told *t = arg;
+    (void)err;
+    assert_true(wd_utf8_valid(ev->text));
+    switch (ev->kind) {
+    case WD_PARSE_CALL:
+        assert_false(t->open);
+        t->open = true;
+        wd_buf_clear(&t->name);
+        wd_buf_clear(&t->args);
+        wd_buf_span(&t->name, ev->name);
+        break;
+    case WD_PARSE_ARGS:
+        assert_true(t->open);
+        assert_true(ev->text.n > 0);
+        assert_true(ends_whole(ev->text));
+        wd_buf_span(&t->args, ev->text);
+        t->n_piece++;
+        break;
+    case WD_PARSE_TOOL_CALL:
+        if (t->open) {
+            assert_true(wd_span_eq(ev->name, wd_buf_view(&t->name)));
+            assert_true(wd_span_eq(ev->text, wd_buf_view(&t->args)));
+        }
+        wd_buf_printf(&t->seen, "%s %.*s(%.*s)", t->open ? "told" : "whole", (int)ev->name.n,
+                      (const char *)ev->name.p, (int)ev->text.n, (const char *)ev->text.p);
+        t->open = false;
+        break;
+    default:
+        if (!t->open) /* otherwise what was told already */
+            wd_buf_span(&t->seen, ev->text);
+    }
+    return WD_OK;
+}
+
+/* A character at a time, or `step` of them. */
+static void tell_all(wd_span text, size_t step, told *t)
+{
+    const wd_parse_opts o = { .sure_calls = true };
+    wd_parse *p;
+    assert_ok(wd_parse_create(&o, be_told, t, &p, &err));
+    for (size_t at = 0, n; at < text.n; at += n) {
+        wd_utf8_next(text, at, &n);
+        for (size_t k = 1, more; k < step && at + n < text.n; k++, n += more)
+            wd_utf8_next(text, at + n, &more);
+        assert_ok(wd_parse_feed(p, wd_span_sub(text, at, n), &err));
+    }
+    assert_ok(wd_parse_end(p, &err));
+    wd_parse_destroy(p);
+}
+
+static void free_told(told *t)
+{
+    wd_buf_free(&t->name);
+    wd_buf_free(&t->args);
+    wd_buf_free(&t->seen);
+}
+
+static void calls_that_are_sure_are_told_while_they_grow(void **state)
+{
+    static const struct {
+        const char *output, *want;
+        bool cut; /* the output ends in a call that was told of */
+    } t[] = {
+        { CALL("f", "{\"a\": 1}"), "told f({\"a\": 1})", false },
+        { CALL("f", "{}"), "told f({})", false },
+        { CALL("\\u0066\\\"", "{ }"), "told f\"({ })", false },
+        { "<think>\nso\n</think>\n\nLook.\n" CALL("f", "{\"a\": [{\"b\": \"}]\"}, {}]}"),
+          "soLook.told f({\"a\": [{\"b\": \"}]\"}, {}]})", false },
+        { CALL("f", "{\"a\": \"\\\\\\\"漢\\n\\u001f字\\\\\"}") "\n" CALL("g", "{\"é\": 2}"),
+          "told f({\"a\": \"\\\\\\\"漢\\n\\u001f字\\\\\"})told g({\"é\": 2})", false },
+        { "<tool_call>{\n  \"name\" : \"f\" ,\n  \"arguments\" :\n{\n}\n}</tool_call>", "told f({\n})",
+          false },
+        { CALL("f", "{\"a\": \"</tool_call><tool_call>\"}"), "told f({\"a\": \"</tool_call><tool_call>\"})",
+          false },
+        { "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}", "told f({\"a\": 1})", false },
+        { "a<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"b", "a", true },
+        { "<tool_call>{\"name\": \"f\", \"arg", "<tool_call>{\"name\": \"f\", \"arg", false },
+        /* where something else was promised than came: whole, or content, as otherwise */
+        { "<tool_call>{\"arguments\": {}, \"name\": \"f\"}</tool_call>", "whole f({})", false },
+        { CALL("f", "\"{}\""), "whole f({})", false },
+        { "<tool_call>{\"name\": \"\", \"arguments\": {}}</tool_call>x",
+          "<tool_call>{\"name\": \"\", \"arguments\": {}}</tool_call>x", false },
+        { "<tool_call>no</tool_call>" CALL("f", "{}"), "<tool_call>no</tool_call>told f({})", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < WD_COUNT(t); i++)
+        for (size_t step = 1; step < 60; step += step < 12 ? 1 : 12) {
+            told got = { 0 };
+            const wd_span text = wd_span_str(t[i].output);
+            tell_all(text, step, &got);
+            if (!wd_span_is(wd_buf_view(&got.seen), t[i].want) || got.open != t[i].cut)
+                fail_msg("%s, %zu at a time\n  want %s\n  got  %.*s", t[i].output, step, t[i].want,
+                         (int)got.seen.n, (const char *)got.seen.p);
+            if (step == 1 && i == 4)
+                assert_true(got.n_piece > 20);
+            free_told(&got);
+        }
+}
+
+static void a_call_that_was_told_of_and_grows_too_long_is_an_error(void **state)
+{
+    (void)state;
+    const wd_parse_opts o = { .sure_calls = true, .max_call_bytes = 40 };
+    wd_parse *p;
+    told t = { 0 };
+    assert_ok(wd_parse_create(&o, be_told, &t, &p, &err));
+    assert_ok(wd_parse_feed(p, WD_SPAN_LIT("<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \""), &err));
+    assert_true(t.open);
+    assert_fails(wd_parse_feed(p, WD_SPAN_LIT("0123456789012345678901234567890123456789"), &err), WD_E_LIMIT,
+                 "more than 40 bytes");
+    wd_parse_destroy(p);
+    free_told(&t);
+}
+
 static void every_failing_allocation_is_reported(void **state)
 {
     (void)state;
@@ -508,6 +643,8 @@ int main(void)
         cmocka_unit_test(pieces_are_handed_on_as_soon_as_they_are_certain),
         cmocka_unit_test(pieces_hold_whole_characters),
         cmocka_unit_test(a_continued_text_is_content_as_it_stands),
+        cmocka_unit_test(calls_that_are_sure_are_told_while_they_grow),
+        cmocka_unit_test(a_call_that_was_told_of_and_grows_too_long_is_an_error),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,8 @@ static wd_status open_generation(generation *g, wd_err *err)
     WD_TRY(wd_stop_create(rq->stop, rq->n_stop, &g->stop, err));
     const wd_parse_opts po = { .opens_thinking = g->prompt->opens_thinking,
                                .plain = rq->prompt != NULL,
-                               .no_tools = !rq->chat.tools.value && !rq->chat.tools.text.n };
+                               .no_tools = !rq->chat.tools.value && !rq->chat.tools.text.n,
+                               .sure_calls = rq->call && !rq->constraint };
     WD_TRY(wd_parse_create(&po, on_piece, g, &g->parse, err));
     wd_detok_init(&g->detok, g->e->o.tokenizer, true);
     return WD_OK;

@@ -42,6 +42,7 @@ typedef struct choice {
     wd_buf json;     /* whole, when not streamed */
     size_t n_token, n_call;
     bool has_role;
+    bool in_call; /* streamed, and not at its end */
 } choice;
 
 struct chat {
@@ -336,7 +337,7 @@ static wd_status put_text(choice *ch, const char *key, wd_span text, wd_err *err
 }
 
 /* Name first, then the arguments: clients join the latter. */
-static wd_status put_call(choice *ch, const wd_parse_event *ev, wd_err *err)
+static wd_status begin_call(choice *ch, const wd_parse_event *ev, wd_err *err)
 {
     char id[48];
     if (ev->index > 0 && !ch->c->rq.parallel_tool_calls)
@@ -348,12 +349,29 @@ static wd_status put_call(choice *ch, const wd_parse_event *ev, wd_err *err)
                   ev->index, id);
     wd_buf_json(&ch->chunk, ev->name);
     wd_buf_str(&ch->chunk, ",\"arguments\":\"\"}}]");
-    WD_TRY(chunk_end(ch, NULL, err));
+    return chunk_end(ch, NULL, err);
+}
+
+static wd_status put_args(choice *ch, const wd_parse_event *ev, wd_err *err)
+{
+    if (ev->index > 0 && !ch->c->rq.parallel_tool_calls)
+        return WD_OK;
     chunk_begin(ch);
     wd_buf_printf(&ch->chunk, "\"tool_calls\":[{\"index\":%u,\"function\":{\"arguments\":", ev->index);
     wd_buf_json(&ch->chunk, ev->text);
     wd_buf_str(&ch->chunk, "}}]");
     return chunk_end(ch, NULL, err);
+}
+
+/* A call that is complete, or its end. */
+static wd_status put_call(choice *ch, const wd_parse_event *ev, wd_err *err)
+{
+    const bool told = ch->in_call;
+    ch->in_call = false;
+    if (told)
+        return WD_OK;
+    WD_TRY(begin_call(ch, ev, err));
+    return put_args(ch, ev, err);
 }
 
 static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
@@ -365,8 +383,13 @@ static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
     switch (ev->kind) {
     case WD_PARSE_REASONING:
         return put_text(ch, "reasoning_content", ev->text, err);
-    case WD_PARSE_CONTENT:
-        return put_text(ch, "content", ev->text, err);
+    case WD_PARSE_CONTENT: /* within a call: the output ended there, and went out as a call */
+        return ch->in_call ? WD_OK : put_text(ch, "content", ev->text, err);
+    case WD_PARSE_CALL:
+        ch->in_call = true;
+        return begin_call(ch, ev, err);
+    case WD_PARSE_ARGS:
+        return put_args(ch, ev, err);
     case WD_PARSE_TOOL_CALL:
         return put_call(ch, ev, err);
     case WD_PARSE_WAS_REASONING: /* what was sent cannot be taken back */

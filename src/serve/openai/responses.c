@@ -44,7 +44,7 @@ static const wd_field fields[] = {
 };
 /* clang-format on */
 
-typedef enum item_kind { ITEM_NONE, ITEM_REASONING, ITEM_MESSAGE } item_kind;
+typedef enum item_kind { ITEM_NONE, ITEM_REASONING, ITEM_MESSAGE, ITEM_CALL } item_kind;
 
 typedef struct respond {
     wd_req *r;
@@ -65,7 +65,9 @@ typedef struct respond {
     uint64_t n_event; /* sequence numbers */
     item_kind open;   /* the item that grows */
     char open_id[48];
-    wd_buf open_text;
+    wd_buf open_text; /* of a call: its arguments */
+    char call_id[48]; /* of a call */
+    wd_buf call_name;
     wd_buf output; /* finished items, with commas between */
     size_t n_output, n_call;
     wd_buf event;
@@ -77,7 +79,7 @@ typedef struct respond {
 static void release(void *state)
 {
     respond *c = state;
-    wd_buf *all[] = { &c->asked, &c->open_text, &c->output, &c->event };
+    wd_buf *all[] = { &c->asked, &c->open_text, &c->call_name, &c->output, &c->event };
     for (size_t i = 0; i < WD_COUNT(all); i++) {
         wd_buf_wipe(all[i]);
         wd_buf_free(all[i]);
@@ -404,10 +406,55 @@ static void output_begin(respond *c)
         wd_buf_char(&c->output, ',');
 }
 
+/* The open call, with its arguments or still without. */
+static void put_call(const respond *c, const char *status, bool with_args, wd_buf *b)
+{
+    wd_buf_printf(b,
+                  "{\"id\":\"%s\",\"type\":\"function_call\",\"status\":\"%s\",\"call_id\":\"%s\",\"name\":",
+                  c->open_id, status, c->call_id);
+    wd_buf_json(b, wd_buf_view(&c->call_name));
+    wd_buf_str(b, ",\"arguments\":");
+    wd_buf_json(b, with_args ? wd_buf_view(&c->open_text) : (wd_span){ 0 });
+    wd_buf_char(b, '}');
+}
+
+static void close_item(respond *c)
+{
+    c->n_output++;
+    c->open = ITEM_NONE;
+    wd_buf_wipe(&c->open_text);
+    wd_buf_clear(&c->open_text);
+}
+
+/* status: completed, or incomplete: the output ended within the call. */
+static void close_call(respond *c, const char *status)
+{
+    if (!strcmp(status, "completed")) {
+        event_begin(c, "response.function_call_arguments.done");
+        put_place(c, false);
+        wd_buf_str(&c->event, ",\"name\":");
+        wd_buf_json(&c->event, wd_buf_view(&c->call_name));
+        wd_buf_str(&c->event, ",\"arguments\":");
+        wd_buf_json(&c->event, wd_buf_view(&c->open_text));
+        event_end(c);
+    }
+    event_begin(c, "response.output_item.done");
+    wd_buf_printf(&c->event, ",\"output_index\":%zu,\"item\":", c->n_output);
+    put_call(c, status, true, &c->event);
+    event_end(c);
+    output_begin(c);
+    put_call(c, status, true, &c->output);
+    close_item(c);
+}
+
 static void close_open(respond *c, const char *status)
 {
     if (c->open == ITEM_NONE)
         return;
+    if (c->open == ITEM_CALL) {
+        close_call(c, "incomplete");
+        return;
+    }
     event_begin(c, delta_name(c, true));
     put_place(c, true);
     wd_buf_str(&c->event, ",\"text\":");
@@ -426,10 +473,7 @@ static void close_open(respond *c, const char *status)
     event_end(c);
     output_begin(c);
     put_open(c, status, true, &c->output);
-    c->n_output++;
-    c->open = ITEM_NONE;
-    wd_buf_wipe(&c->open_text);
-    wd_buf_clear(&c->open_text);
+    close_item(c);
 }
 
 static void open_item(respond *c, item_kind kind)
@@ -465,49 +509,40 @@ static void add_text(respond *c, item_kind kind, wd_span text)
     event_end(c);
 }
 
-static void put_call(const char *id, const char *call_id, wd_span name, wd_span args, const char *status,
-                     wd_buf *b)
+static void open_call(respond *c, wd_span name)
 {
-    wd_buf_printf(
-        b, "{\"id\":\"%s\",\"type\":\"function_call\",\"status\":\"%s\",\"call_id\":\"%s\",\"name\":", id,
-        status, call_id);
-    wd_buf_json(b, name);
-    wd_buf_str(b, ",\"arguments\":");
-    wd_buf_json(b, args);
-    wd_buf_char(b, '}');
-}
-
-static void add_call(respond *c, wd_span name, wd_span args)
-{
-    char call_id[48];
-    if (c->n_call++ && !c->rq.parallel_tool_calls)
-        return;
     close_open(c, "completed");
+    c->open = ITEM_CALL;
     wd_serve__new_id("fc_", c->open_id);
-    wd_serve__new_id("call_", call_id);
+    wd_serve__new_id("call_", c->call_id);
+    wd_buf_clear(&c->call_name);
+    wd_buf_span(&c->call_name, name);
     event_begin(c, "response.output_item.added");
     wd_buf_printf(&c->event, ",\"output_index\":%zu,\"item\":", c->n_output);
-    put_call(c->open_id, call_id, name, (wd_span){ 0 }, "in_progress", &c->event);
+    put_call(c, "in_progress", false, &c->event);
     event_end(c);
+}
+
+static void add_args(respond *c, wd_span args)
+{
+    wd_buf_span(&c->open_text, args);
     event_begin(c, "response.function_call_arguments.delta");
     put_place(c, false);
     wd_buf_str(&c->event, ",\"delta\":");
     wd_buf_json(&c->event, args);
     event_end(c);
-    event_begin(c, "response.function_call_arguments.done");
-    put_place(c, false);
-    wd_buf_str(&c->event, ",\"name\":");
-    wd_buf_json(&c->event, name);
-    wd_buf_str(&c->event, ",\"arguments\":");
-    wd_buf_json(&c->event, args);
-    event_end(c);
-    event_begin(c, "response.output_item.done");
-    wd_buf_printf(&c->event, ",\"output_index\":%zu,\"item\":", c->n_output);
-    put_call(c->open_id, call_id, name, args, "completed", &c->event);
-    event_end(c);
-    output_begin(c);
-    put_call(c->open_id, call_id, name, args, "completed", &c->output);
-    c->n_output++;
+}
+
+/* A call that is complete, or the end of the open one. */
+static void add_call(respond *c, wd_span name, wd_span args)
+{
+    if (c->n_call++ && !c->rq.parallel_tool_calls)
+        return;
+    if (c->open != ITEM_CALL) {
+        open_call(c, name);
+        add_args(c, args);
+    }
+    close_call(c, "completed");
 }
 
 /* --- the engine's side ------------------------------------------------------------------------------------- */
@@ -528,7 +563,7 @@ static void count_reasoning(respond *c, wd_parse_kind kind)
         c->reasoned = true;
     else if (!c->answered && c->reasoned)
         c->n_reasoning = c->n_token ? c->n_token - 1 : 0;
-    c->answered |= kind == WD_PARSE_CONTENT || kind == WD_PARSE_TOOL_CALL;
+    c->answered |= kind != WD_PARSE_REASONING && kind != WD_PARSE_WAS_REASONING;
 }
 
 static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
@@ -537,6 +572,8 @@ static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
     count_reasoning(c, ev->kind);
     if (!c->stream || (c->must_call && ev->kind == WD_PARSE_CONTENT))
         return WD_OK; /* at the end, when it is complete */
+    if (ev->kind == WD_PARSE_CONTENT && c->open == ITEM_CALL)
+        return WD_OK; /* the output ended within the call: the item says so */
     WD_TRY(begin_stream(c, err));
     switch (ev->kind) {
     case WD_PARSE_REASONING:
@@ -544,6 +581,14 @@ static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
         break;
     case WD_PARSE_CONTENT:
         add_text(c, ITEM_MESSAGE, ev->text);
+        break;
+    case WD_PARSE_CALL:
+        if (!c->n_call || c->rq.parallel_tool_calls)
+            open_call(c, ev->name);
+        break;
+    case WD_PARSE_ARGS:
+        if (c->open == ITEM_CALL)
+            add_args(c, ev->text);
         break;
     case WD_PARSE_TOOL_CALL:
         add_call(c, ev->name, ev->text);

@@ -174,11 +174,15 @@ static size_t count_calls(const reader *d, size_t i)
 static wd_status read_call(reader *d, size_t i, const json_t *v, const char *where)
 {
     const json_t *name = json_object_get(v, "name"), *args = json_object_get(v, "arguments");
+    const char *status = json_string_value(json_object_get(v, "status"));
     char param[PARAM_MAX];
     snprintf(param, sizeof param, "%s.name", where);
     WD_TRY(need_string(name, param, d->f));
     snprintf(param, sizeof param, "%s.arguments", where);
     WD_TRY(need_string(args, param, d->f));
+    /* cut off within its arguments: nobody has done what it asks */
+    if (status && !strcmp(status, "incomplete"))
+        return WD_OK;
     if (!d->call) { /* the first of its turn */
         const bool said = d->n && d->message[d->n - 1].role == WD_ROLE_ASSISTANT && !d->reasoning.n;
         wd_message *m = said ? &d->message[d->n - 1] : add_message(d, WD_ROLE_ASSISTANT);
