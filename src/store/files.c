@@ -6,6 +6,7 @@
  * Invariants, under mu
  *   1. entry[0 .. n) are the files that are there whole, in order of creation.
  *   2. n_bytes and n_all count them and those that are being written.
+ *   3. n_out were taken out to be deleted, without mu: what cannot be goes back. cap is at least n_all + n_out.
  */
 #include "store/files.h"
 
@@ -34,7 +35,8 @@
 
 typedef struct entry {
     wd_kept k;
-    wd_buf content; /* in memory alone */
+    wd_buf content;     /* in memory alone */
+    struct entry *next; /* of those that were taken out */
 } entry;
 
 /* The two kinds: their directory (and key: "files.key"), the beginning of ids, and their name in sentences. */
@@ -53,7 +55,7 @@ struct wd_files {
     entry **entry; /* [n] */
     size_t n, cap;
     uint64_t n_bytes;
-    size_t n_all;
+    size_t n_all, n_out;
 };
 
 static int64_t now_s(const wd_files *f)
@@ -254,6 +256,13 @@ static wd_status remove_from_dir(const wd_files *f, const char *id, wd_err *err)
     WD_TRY(path_of(f, id, path, err));
     if (unlink(path) < 0 && errno != ENOENT)
         return WD_FAIL(err, WD_E_IO, "%s: cannot delete: %s", path, strerror(errno));
+    return WD_OK;
+}
+
+static wd_status sync_dir(const wd_files *f, wd_err *err)
+{
+    char path[PATH_MAX_];
+    WD_TRY(path_of(f, "", path, err));
     return wd_file_sync_dir(path, err);
 }
 
@@ -292,7 +301,7 @@ static wd_status check_room(const wd_files *f, const wd_kept *k, wd_err *err)
 static wd_status reserve(wd_files *f, const wd_kept *k, wd_err *err)
 {
     WD_TRY(check_room(f, k, err));
-    if (f->n_all >= f->cap) {
+    if (f->n_all + f->n_out >= f->cap) {
         const size_t cap = f->cap ? 2 * f->cap : 64;
         entry **more = wd_realloc(f->entry, cap, sizeof *more);
         if (!more)
@@ -319,14 +328,26 @@ static wd_status no_such_file(const wd_files *f, wd_err *err)
                    kinds[f->o.kind].one); /* the id is the client's: it is not repeated */
 }
 
-static entry *take_out(wd_files *f, size_t i)
+/* Under mu. The one of that id, or with NULL those whose time is over; oldest first. */
+static entry *take_out(wd_files *f, const char *id, int64_t now)
 {
-    entry *e = f->entry[i];
-    memmove(&f->entry[i], &f->entry[i + 1], (f->n - i - 1) * sizeof *f->entry);
-    f->n--;
-    f->n_all--;
-    f->n_bytes -= e->k.bytes;
-    return e;
+    entry *out = NULL, **last = &out;
+    size_t n = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        entry *e = f->entry[i];
+        if (id ? strcmp(e->k.id, id) != 0 : e->k.expires > now) {
+            f->entry[n++] = e;
+            continue;
+        }
+        e->next = NULL;
+        *last = e;
+        last = &e->next;
+        f->n_all--;
+        f->n_bytes -= e->k.bytes;
+        f->n_out++;
+    }
+    f->n = n;
+    return out;
 }
 
 static wd_status new_entry(const wd_kept *k, entry **e, wd_err *err)
@@ -336,6 +357,67 @@ static wd_status new_entry(const wd_kept *k, entry **e, wd_err *err)
         return WD_FAIL(err, WD_E_NOMEM, "files: no memory");
     (*e)->k = *k;
     return WD_OK;
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const entry *x = *(entry *const *)a, *y = *(entry *const *)b;
+    if (x->k.created != y->k.created)
+        return x->k.created < y->k.created ? -1 : 1;
+    return strcmp(x->k.id, y->k.id);
+}
+
+/* Under mu. */
+static void put_back(wd_files *f, entry *e)
+{
+    size_t i = f->n;
+    while (i > 0 && by_age(&f->entry[i - 1], &e) > 0)
+        i--;
+    memmove(&f->entry[i + 1], &f->entry[i], (f->n - i) * sizeof(entry *));
+    f->entry[i] = e;
+    f->n++;
+    f->n_all++;
+    f->n_bytes += e->k.bytes;
+}
+
+/* Deletes what was taken out, and syncs the directory once: without mu, for a disk takes its time. *n: how many went, durably.
+ * The others are back in the list then, to be tried again; err: why, of the first. A crash in between leaves what the next
+ * start finds and, if its time is over, deletes. */
+static wd_status delete_taken(wd_files *f, entry *taken, size_t *n, wd_err *err)
+{
+    entry *gone = NULL, *left = NULL, **end = &left;
+    wd_status st = WD_OK;
+    size_t n_taken = 0;
+    for (entry *e = taken, *next; e; e = next, n_taken++) {
+        next = e->next;
+        const wd_status one = f->dir[0] ? remove_from_dir(f, e->k.id, st ? NULL : err) : WD_OK;
+        entry **to = one ? end : &gone;
+        e->next = one ? NULL : gone;
+        *to = e;
+        if (one)
+            end = &e->next;
+        st = st ? st : one;
+    }
+    const wd_status synced = gone && f->dir[0] ? sync_dir(f, st ? NULL : err) : WD_OK;
+    if (synced) {
+        *end = gone;
+        gone = NULL;
+        st = st ? st : synced;
+    }
+    pthread_mutex_lock(&f->mu);
+    for (entry *e = left; e; e = e->next) {
+        wd_log(WD_LOG_ERROR, "files", "not deleted id=%s", e->k.id);
+        put_back(f, e);
+    }
+    f->n_out -= n_taken;
+    pthread_mutex_unlock(&f->mu);
+    *n = 0;
+    for (entry *e = gone, *next; e; e = next, ++*n) {
+        next = e->next;
+        wd_log(WD_LOG_INFO, "files", "deleted id=%s", e->k.id);
+        free_entry(e);
+    }
+    return st;
 }
 
 /* --- opening ----------------------------------------------------------------------------------------------- */
@@ -362,14 +444,6 @@ static wd_status load_one(wd_files *f, const char *name, wd_err *err)
     }
     f->entry[f->n++] = e;
     return WD_OK;
-}
-
-static int by_age(const void *a, const void *b)
-{
-    const entry *x = *(entry *const *)a, *y = *(entry *const *)b;
-    if (x->k.created != y->k.created)
-        return x->k.created < y->k.created ? -1 : 1;
-    return strcmp(x->k.id, y->k.id);
 }
 
 /* What a name tells: "ID.XXXXXX" was being written when the program ended. */
@@ -543,19 +617,11 @@ wd_status wd_files_read(wd_files *f, const char *id, wd_buf *out, wd_err *err)
 
 wd_status wd_files_delete(wd_files *f, const char *id, wd_err *err)
 {
-    entry *e = NULL;
-    wd_status st = WD_OK;
+    size_t n;
     pthread_mutex_lock(&f->mu);
-    const size_t i = index_of(f, id);
-    if (i == SIZE_MAX)
-        st = no_such_file(f, err);
-    else if (f->dir[0])
-        st = remove_from_dir(f, id, err);
-    if (!st)
-        e = take_out(f, i);
+    entry *e = take_out(f, id, 0);
     pthread_mutex_unlock(&f->mu);
-    free_entry(e);
-    return st;
+    return e ? delete_taken(f, e, &n, err) : no_such_file(f, err);
 }
 
 void wd_files_each(wd_files *f, bool (*fn)(void *ctx, const wd_kept *k), void *ctx)
@@ -570,21 +636,12 @@ void wd_files_each(wd_files *f, bool (*fn)(void *ctx, const wd_kept *k), void *c
 
 size_t wd_files_sweep(wd_files *f)
 {
-    const int64_t now = now_s(f);
     size_t n = 0;
+    const int64_t now = now_s(f);
     pthread_mutex_lock(&f->mu);
-    for (size_t i = f->n; i-- > 0;) {
-        wd_err err = { 0 };
-        if (f->entry[i]->k.expires > now)
-            continue;
-        if (f->dir[0] && remove_from_dir(f, f->entry[i]->k.id, &err)) {
-            wd_log(WD_LOG_ERROR, "files", "not deleted id=%s", f->entry[i]->k.id);
-            continue;
-        }
-        wd_log(WD_LOG_INFO, "files", "its time is over id=%s", f->entry[i]->k.id);
-        free_entry(take_out(f, i));
-        n++;
-    }
+    entry *over = take_out(f, NULL, now);
     pthread_mutex_unlock(&f->mu);
+    if (over && delete_taken(f, over, &n, NULL))
+        wd_log(WD_LOG_WARN, "files", "those whose time is over are tried again later");
     return n;
 }

@@ -1,6 +1,8 @@
 /* Kept files: what comes back, what a copy of the directory shows, what is left after failures at every operation. */
 #include "store/files.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -288,6 +290,147 @@ static void half_written_files_go(void **state)
     place_end(&p);
 }
 
+/* Files of one second whose time is over; the operations that can fail in their deletion are counted. */
+static uint64_t sweep_many(size_t n)
+{
+    place p;
+    place_make(&p, true);
+    for (size_t i = 0; i < n; i++) {
+        wd_kept k = of("user:a", "a");
+        assert_ok(wd_files_put(p.f, &k, wd_span_str("x"), &err));
+    }
+    p.now = 1100;
+    wd_inject_failure(UINT64_MAX);
+    assert_int_equal(wd_files_sweep(p.f), n);
+    const uint64_t ops = wd_inject_failure(0);
+    place_again(&p);
+    p.now = 1000;
+    assert_int_equal(count(p.f), 0);
+    place_end(&p);
+    return ops;
+}
+
+static void many_whose_time_is_over_cost_one_sync(void **state)
+{
+    (void)state;
+    const uint64_t one = sweep_many(1);
+    assert_true(one > 0);
+    assert_int_equal(sweep_many(40), one);
+}
+
+static bool note_id(void *ctx, const wd_kept *k)
+{
+    wd_buf_printf(ctx, "%s ", k->name);
+    return true;
+}
+
+static void expect_names(wd_files *f, const char *want)
+{
+    wd_buf b = { 0 };
+    wd_files_each(f, note_id, &b);
+    wd_buf_put(&b, "", 1);
+    assert_string_equal((char *)b.p, want);
+    wd_buf_free(&b);
+}
+
+/* What cannot be deleted, or not durably, stays listed in its place and counted, and goes with a later attempt. */
+static void what_cannot_be_deleted_is_tried_again(void **state)
+{
+    (void)state;
+    place p;
+    wd_kept k[4];
+    char path[600];
+    place_make(&p, true);
+    p.o.max_bytes = p.o.owner_bytes = 4;
+    place_again(&p);
+    for (int i = 0; i < 4; i++, p.now++) {
+        k[i] = of("user:a", (const char *[]){ "a", "b", "c", "d" }[i]);
+        assert_ok(wd_files_put(p.f, &k[i], wd_span_str("x"), &err));
+    }
+    wd_inject_failure(2); /* the sync */
+    assert_fails(wd_files_delete(p.f, k[1].id, &err), WD_E_IO, "sync");
+    wd_inject_failure(0);
+    expect_names(p.f, "a b c d ");
+    p.now = 2000; /* all are over; one cannot be unlinked: a directory is in its place */
+    path_in(&p, k[2].id, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(wd_files_sweep(p.f), 3);
+    p.now = 1000;
+    expect_names(p.f, "c ");
+    wd_kept more = of("user:a", "e");
+    assert_fails(wd_files_put(p.f, &more, wd_span_str("1234"), &err), WD_E_LIMIT, "no room");
+    assert_int_equal(rmdir(path), 0);
+    wd_inject_failure(2);
+    p.now = 2000;
+    assert_int_equal(wd_files_sweep(p.f), 0);
+    wd_inject_failure(0);
+    assert_int_equal(wd_files_sweep(p.f), 1);
+    assert_ok(wd_files_put(p.f, &more, wd_span_str("1234"), &err)); /* all room is there again */
+    expect_names(p.f, "e ");
+    place_end(&p);
+}
+
+typedef struct worker {
+    wd_files *f;
+    size_t seed;
+    atomic_size_t *kept; /* those that are to be there at the end */
+    pthread_t thread;
+} worker;
+
+static void *work(void *arg)
+{
+    const worker *w = arg;
+    for (size_t i = 0; i < 60; i++) {
+        const size_t way = (w->seed + i) % 4;
+        wd_kept k = of("user:a", "a"), got;
+        wd_err e;
+        wd_buf b = { 0 };
+        k.expires = way == 0 ? 0 : 100; /* 0: over at once; whoever comes by deletes it */
+        if (wd_files_put(w->f, &k, wd_span_str("1234"), &e))
+            return arg;
+        if (way == 1 && wd_files_delete(w->f, k.id, &e))
+            return arg;
+        if (way == 2)
+            wd_files_sweep(w->f);
+        if (way > 1 && (wd_files_find(w->f, k.id, &got, &e) || wd_files_read(w->f, k.id, &b, &e) || b.n != 4))
+            return arg;
+        wd_buf_free(&b);
+        atomic_fetch_add(w->kept, way > 1);
+    }
+    return NULL;
+}
+
+static void threads_keep_and_delete_beside_each_other(void **state)
+{
+    (void)state;
+    for (int on_disk = 0; on_disk < 2; on_disk++) {
+        place p;
+        worker w[4];
+        atomic_size_t kept = 0;
+        place_make(&p, on_disk);
+        for (size_t i = 0; i < WD_COUNT(w); i++) {
+            w[i] = (worker){ .f = p.f, .seed = i, .kept = &kept };
+            assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+        }
+        for (size_t i = 0; i < WD_COUNT(w); i++) {
+            void *bad;
+            assert_int_equal(pthread_join(w[i].thread, &bad), 0);
+            assert_null(bad);
+        }
+        wd_files_sweep(p.f);
+        assert_int_equal(count(p.f), kept);
+        if (on_disk) { /* and the directory holds just these */
+            p.now = 900;
+            place_again(&p);
+            assert_int_equal(count(p.f), kept);
+        }
+        p.now = 1100;
+        assert_int_equal(wd_files_sweep(p.f), kept);
+        place_end(&p);
+    }
+}
+
 /* The first operation fails, then the second, and so on: a file is there whole or not at all, and room is given back. */
 static void failures_leave_all_or_nothing(void **state)
 {
@@ -336,6 +479,9 @@ int main(void)
         cmocka_unit_test(the_directory_shows_nothing_and_takes_no_changes),
         cmocka_unit_test(keys_are_refused_that_others_read_or_that_are_none),
         cmocka_unit_test(half_written_files_go),
+        cmocka_unit_test(many_whose_time_is_over_cost_one_sync),
+        cmocka_unit_test(what_cannot_be_deleted_is_tried_again),
+        cmocka_unit_test(threads_keep_and_delete_beside_each_other),
         cmocka_unit_test(failures_leave_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
