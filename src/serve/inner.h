@@ -264,7 +264,7 @@ WD_MUST_CHECK wd_status wd_serve__show(wd_req *r, wd_shown *s, const wd_show *wh
 WD_MUST_CHECK wd_status wd_serve__item(wd_req *r, const json_t *v, const char *param, uint64_t *pixels,
                                        wd_item *out, wd_fault *f);
 
-/* --- kept files and responses (openai/files.c) ---------------------------------------------------------------------------- */
+/* --- kept files and responses (openai/files.c) ------------------------------------------------------------ */
 
 /* One that the caller may use as by that action; else 404. */
 WD_MUST_CHECK wd_status wd_serve__find_kept(wd_req *r, wd_files *in, const char *id, const char *action,

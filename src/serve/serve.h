@@ -35,30 +35,29 @@ typedef struct wd_serve_opts {
     wd_guard *guard;               /* who may do what, and the audit; NULL: an open server */
     const char *model;             /* the name that it is served under */
     const char *version;           /* of the program */
-    const char *origin;     /* of its pages behind a proxy, "https://ward.hospital"; NULL: as it is called */
-    const char *address;    /* numeric, IPv4 or IPv6          default "127.0.0.1" */
-    uint16_t port;          /* 0: the system chooses          default 8080 */
-    const char *cert, *key; /* PEM text, both or none: TLS    default NULL */
-    uint32_t max_running;   /* requests with a worker         default 32 */
-    uint32_t max_waiting;   /* requests in the queue          default 256 */
-    uint32_t max_connections; /*                                default 1024 */
-    size_t body_bytes;        /* of one request                 default 64 MiB */
-    size_t bodies_bytes;      /* of all requests together       default 1 GiB */
-    size_t stream_bytes;      /* of a reply not read yet        default 1 MiB */
-    size_t constraint_bytes;  /* of schemas compiled and kept   default 32 MiB */
-    uint64_t image_pixels;    /* of all images of a request     default 64 Mi */
-    uint32_t max_images;      /* of a request                   default 64 */
-    uint32_t max_videos;      /* of a request                   default 4 */
-    uint32_t max_choices;     /* "n"                            default 16 */
-    uint32_t max_inputs;      /* texts to embed, documents      default 1024 */
-    const char *data;         /* directory, of the guard\'s, where files are kept; NULL: in memory */
-    uint64_t files_bytes;     /* of all files                   default 4 GiB, in memory 256 MiB */
-    uint32_t file_s;          /* a file\'s longest time          default 86400 */
-    uint64_t responses_bytes; /* of all responses that are kept default 1 GiB, in memory 64 MiB */
-    uint32_t response_s;      /* how long                       default 86400 */
-    bool store_responses;     /* also those whose request does not say "store"   default false */
-    const char *const
-        *allow_url; /* [n_allow_url] from where pictures may be fetched (serve/allow.h) default none */
+    const char *origin;            /* of its pages, behind a proxy; NULL: as it is called */
+    const char *address;           /* numeric, IPv4 or IPv6          default "127.0.0.1" */
+    uint16_t port;                 /* 0: the system chooses          default 8080 */
+    const char *cert, *key;        /* PEM text, both or none: TLS    default NULL */
+    uint32_t max_running;          /* requests with a worker         default 32 */
+    uint32_t max_waiting;          /* requests in the queue          default 256 */
+    uint32_t max_connections;      /*                                default 1024 */
+    size_t body_bytes;             /* of one request                 default 64 MiB */
+    size_t bodies_bytes;           /* of all requests together       default 1 GiB */
+    size_t stream_bytes;           /* of a reply not read yet        default 1 MiB */
+    size_t constraint_bytes;       /* of schemas compiled and kept   default 32 MiB */
+    uint64_t image_pixels;         /* of all images of a request     default 64 Mi */
+    uint32_t max_images;           /* of a request                   default 64 */
+    uint32_t max_videos;           /* of a request                   default 4 */
+    uint32_t max_choices;          /* "n"                            default 16 */
+    uint32_t max_inputs;           /* texts to embed, documents      default 1024 */
+    const char *data;              /* directory, of the guard's, where files are kept; NULL: in memory */
+    uint64_t files_bytes;          /* of all files                   default 4 GiB, in memory 256 MiB */
+    uint32_t file_s;               /* a file's longest time          default 86400 */
+    uint64_t responses_bytes;      /* of all responses that are kept default 1 GiB, in memory 64 MiB */
+    uint32_t response_s;           /* how long                       default 86400 */
+    bool store_responses;          /* also those whose request does not say "store"   default false */
+    const char *const *allow_url;  /* [n_allow_url] from where pictures come: serve/allow.h */
     size_t n_allow_url;
     const char *fetch_ca; /* PEM file of authorities for them; NULL: the system's */
     uint32_t fetch_ms;    /* for one of them                default 15000 */

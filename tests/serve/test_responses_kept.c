@@ -232,6 +232,16 @@ static void on_disk_they_are_sealed(void **state)
     assert_true(b.n > 100);
     assert_true(wd_span_find(wd_buf_view(&b), WD_SPAN_LIT("Invented"), 0) == SIZE_MAX);
     assert_true(wd_span_find(wd_buf_view(&b), WD_SPAN_LIT("output"), 0) == SIZE_MAX);
+    /* and what was changed there is not handed out */
+    b.p[b.n - 20] ^= 1;
+    char name[128], body[160];
+    FILE *f = fopen(path, "r+b");
+    assert_true(f && fwrite(b.p, 1, b.n, f) == b.n && fclose(f) == 0);
+    snprintf(name, sizeof name, PATH "/%s", id);
+    expect(call(&r, r.keys.clinician, "GET", name, ""), 500, "changed since it was kept");
+    snprintf(body, sizeof body, "{\"input\":\"x\",\"previous_response_id\":\"%s\"}", id);
+    expect(call(&r, r.keys.clinician, "POST", PATH, body), 500, "changed since it was kept");
+    expect(call(&r, r.keys.clinician, "DELETE", name, ""), 200, "deleted");
     wd_buf_free(&b);
     wd_serve_stop(r.server);
     assert_int_equal(test_keys_end(&r.keys, "response.create", "done"), 1);
