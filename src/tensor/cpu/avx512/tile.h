@@ -85,16 +85,19 @@ static WD_ALWAYS_INLINE void dot_store(float *y, const __m512 *acc, const int O,
     _mm_storeu_ps(y, v);
 }
 
-/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k). ahead: also fetch the next O rows of w, to the
- * second-level cache and in the order in which they lie: one stream is read faster than four, and the first level has
- * too few places for lines under way. */
-static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int R, const int O, size_t i,
-                                      size_t o, size_t k0, size_t n_k, bool ahead)
+/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k), the p-th pass over these. Each of the first PARTS
+ * passes also fetches its part of the next O rows of w, to the second-level cache and in the order in which they lie: one
+ * stream is read faster than four, and the first level has too few places for lines under way. */
+static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int R, const int O,
+                                      const int PARTS, size_t i, size_t o, size_t k0, size_t n_k, size_t p)
 {
     const size_t x_row = m->x_stride * x_size(type), w_row = m->w_stride * w_size(type), step = step_of(type);
     const uint8_t *x = (const uint8_t *)m->x + i * x_row + (m->k0 + k0) * x_size(type);
     const uint8_t *w = (const uint8_t *)m->w + o * w_row + k0 * w_size(type);
-    uintptr_t next = (uintptr_t)m->w + (o + (size_t)O) * w_row + (size_t)O * k0 * w_size(type);
+    const size_t fetch = (size_t)O * step * w_size(type) / (size_t)PARTS; /* bytes with each step */
+    const bool ahead = p < (size_t)PARTS;
+    uintptr_t next = (uintptr_t)m->w + (o + (size_t)O) * w_row + (size_t)O * k0 * w_size(type) +
+                     p * (n_k / step) * fetch;
     __m512 acc[6][4];
     size_t k = 0;
     WD_UNROLL
@@ -106,9 +109,9 @@ static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int 
     for (; k + step <= n_k; k += step) {
         if (ahead) {
             WD_UNROLL
-            for (size_t b = 0; b < (size_t)O * step * w_size(type); b += 64)
+            for (size_t b = 0; b < fetch; b += 64)
                 WD_PREFETCH_L2(next + b);
-            next += (size_t)O * step * w_size(type);
+            next += fetch;
         }
         dot_step(type, R, O, true, acc, x, x_row, w, w_row, 0);
         x += step * x_size(type);
@@ -121,23 +124,36 @@ static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int 
         dot_store(m->y + (i + (size_t)r) * m->y_stride + o, acc[r], O, k0 == 0);
 }
 
-/* All rows against outputs [o, o + O) over one chunk. */
+static WD_ALWAYS_INLINE void dot_pass(const wd_mm *m, const int type, const int R, const int O, size_t i,
+                                      size_t o, size_t k0, size_t n_k, size_t p, size_t n_pass)
+{
+    if (O == 1 || n_pass == 1)
+        dot_tile(m, type, R, O, 1, i, o, k0, n_k, p);
+    else if (n_pass < 4)
+        dot_tile(m, type, R, O, 2, i, o, k0, n_k, p);
+    else
+        dot_tile(m, type, R, O, 4, i, o, k0, n_k, p);
+}
+
+/* All rows against outputs [o, o + O) over one chunk. What is fetched meanwhile is spread over the passes: reading and
+ * multiplying then take the time of the longer one. */
 static WD_ALWAYS_INLINE void dot_rows(const wd_mm *m, const int type, const int O, size_t o, size_t k0,
                                       size_t n_k)
 {
-    size_t i = 0;
+    const size_t rest = m->n % 6, n_pass = m->n / 6 + rest / 4 + rest % 4 / 2 + rest % 2;
+    size_t i = 0, p = 0;
     for (; i + 6 <= m->n; i += 6)
-        dot_tile(m, type, 6, O, i, o, k0, n_k, i == 0);
+        dot_pass(m, type, 6, O, i, o, k0, n_k, p++, n_pass);
     if (i + 4 <= m->n) {
-        dot_tile(m, type, 4, O, i, o, k0, n_k, i == 0);
+        dot_pass(m, type, 4, O, i, o, k0, n_k, p++, n_pass);
         i += 4;
     }
     if (i + 2 <= m->n) {
-        dot_tile(m, type, 2, O, i, o, k0, n_k, i == 0);
+        dot_pass(m, type, 2, O, i, o, k0, n_k, p++, n_pass);
         i += 2;
     }
     if (i < m->n)
-        dot_tile(m, type, 1, O, i, o, k0, n_k, i == 0);
+        dot_pass(m, type, 1, O, i, o, k0, n_k, p, n_pass);
 }
 
 static WD_ALWAYS_INLINE void dot_panel(const wd_mm *m, const int type)
