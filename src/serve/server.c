@@ -175,7 +175,6 @@ static const wd_route *find_route(const char *url, const char *method, char name
     return same_path;
 }
 
-/* Who asks, and may they: before the body is read. */
 const char *wd_serve__cookie(const wd_server *s)
 {
     return s->secure ? "__Host-ward" : "ward"; /* browsers take the first from this host over TLS alone */
@@ -196,6 +195,7 @@ static wd_origin origin_of(const wd_server *s, struct MHD_Connection *c)
                                                                                     : WD_ORIGIN_OTHER;
 }
 
+/* Who asks, and may they: before the body is read. */
 static wd_status ask_guard(wd_req *r, const char *url, const char *method, wd_fault *f)
 {
     char from[INET6_ADDRSTRLEN] = "", id[33];
