@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/host.h"
 
 #define KEY_BYTES_MAX 4096
 #define REPLY_BYTES_MAX ((size_t)4 << 20)
@@ -45,11 +46,6 @@ static wd_status key_header(wd_cli *cli, const wd_cli_server *s, char **out, wd_
     return st;
 }
 
-static bool is_loopback(const char *host)
-{
-    return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]");
-}
-
 /* The server's URL with the path behind it. */
 static wd_status full_url(wd_cli *cli, const wd_cli_server *s, const char *path, bool has_key, char **out,
                           wd_err *err)
@@ -64,7 +60,7 @@ static wd_status full_url(wd_cli *cli, const wd_cli_server *s, const char *path,
         (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) || strpbrk(s->url, "?#"))
         st = WD_FAIL(err, WD_E_USAGE, "--url: \"%.200s\", expected http://HOST[:PORT] or https://...",
                      s->url);
-    else if (has_key && !strcmp(scheme, "http") && !is_loopback(host))
+    else if (has_key && !strcmp(scheme, "http") && !wd_host_is_loopback(host))
         st = WD_FAIL(err, WD_E_USAGE, "--url: the key would go to %.200s unencrypted: expected https://",
                      host);
     curl_free(scheme);

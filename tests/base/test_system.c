@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/host.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -295,6 +296,19 @@ static void large_blocks_are_touched_in_huge_pages(void **state)
     }
 }
 
+static void only_this_machine_is_loopback(void **state)
+{
+    (void)state;
+    static const char *const here[] = { "localhost", "127.0.0.1", "127.255.0.3", "[::1]" };
+    static const char *const there[] = {
+        "127.evil.example", "127.0.0.1.evil.example", "localhost.example", "128.0.0.1", "[::2]", "0.0.0.0", ""
+    };
+    for (size_t i = 0; i < WD_COUNT(here); i++)
+        assert_true(wd_host_is_loopback(here[i]));
+    for (size_t i = 0; i < WD_COUNT(there); i++)
+        assert_false(wd_host_is_loopback(there[i]));
+}
+
 static void error_text_is_one_line_and_whole_characters(void **state)
 {
     (void)state;
@@ -323,6 +337,7 @@ int main(void)
         cmocka_unit_test(random_numbers_repeat_and_are_level),
         cmocka_unit_test(digest_is_blake2b_256),
         cmocka_unit_test(large_blocks_are_touched_in_huge_pages),
+        cmocka_unit_test(only_this_machine_is_loopback),
         cmocka_unit_test(error_text_is_one_line_and_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,4 @@
 /* What is known of each upstream, and the thread that asks them. */
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -7,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/host.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -23,21 +23,12 @@ const char *wd_upstream_kind_name(wd_upstream_kind kind)
 
 /* --- addresses --------------------------------------------------------------------------------------------- */
 
-/* 127.0.0.0/8, ::1, localhost: what never leaves this machine. */
-static bool is_loopback(const char *host)
-{
-    struct in_addr v4;
-    if (!strcmp(host, "localhost") || !strcmp(host, "[::1]"))
-        return true;
-    return inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
-}
-
 static wd_status check_parts(wd_upstream *u, const char *url, bool clear, const char *scheme,
                              const char *host, const char *port, wd_err *err)
 {
     if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
         return WD_FAIL(err, WD_E_USAGE, "upstream \"%s\": expected http:// or https://", url);
-    if (!strcmp(scheme, "http") && !clear && !is_loopback(host))
+    if (!strcmp(scheme, "http") && !clear && !wd_host_is_loopback(host))
         return WD_FAIL(err, WD_E_USAGE,
                        "upstream \"%s\": prompts would cross the network unencrypted; expected https://, or "
                        "--remote-clear where the network itself is protected",
