@@ -83,6 +83,13 @@ void answer_free(answer *a)
     wd_buf_free(&a->body);
 }
 
+void expect_answer(answer a, int status, const char *has)
+{
+    if (a.status != status || !strstr((char *)a.raw.p, has))
+        fail_msg("wanted %d %s: %s", status, has, (char *)a.raw.p);
+    answer_free(&a);
+}
+
 json_t *json_of(const answer *a)
 {
     json_t *v;

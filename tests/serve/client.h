@@ -21,6 +21,8 @@ typedef struct answer {
 /* Reads until the server closes; closes fd. */
 void hear(int fd, answer *a);
 void answer_free(answer *a);
+/* That status, and somewhere in it, headers included, that text; frees it. */
+void expect_answer(answer a, int status, const char *has);
 
 json_t *json_of(const answer *a);
 json_t *at(json_t *v, const char *path);          /* "a.0.b" of a JSON value, borrowed */

@@ -27,6 +27,7 @@ void test_keys_make(test_keys *k)
     wd_identity_local("test", WD_ACCOUNT_ADMIN, &by);
     assert_ok(wd_admin_tenant_add(k->guard, &by, "north", &WD_TENANT_CHANGE_NONE, &err));
     make_key(k, "main", WD_ACCOUNT_CLINICIAN, "clinic", k->clinician);
+    make_key(k, "main", WD_ACCOUNT_CLINICIAN, "other", k->other);
     make_key(k, "main", WD_ACCOUNT_AUDITOR, "audit", k->auditor);
     make_key(k, "main", WD_ACCOUNT_SERVICE, "watch", k->service);
     make_key(k, "north", WD_ACCOUNT_CLINICIAN, "north", k->north);

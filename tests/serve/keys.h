@@ -7,9 +7,8 @@
 typedef struct test_keys {
     char *dir;
     wd_guard *guard;
-    char clinician[80], auditor[80], service[80],
-        north
-            [80]; /* north: a clinician of another tenant. "Authorization: Bearer ..." without a line's end */
+    /* "Bearer ..."; other: another clinician, north: one of another tenant */
+    char clinician[80], other[80], auditor[80], service[80], north[80];
 } test_keys;
 
 void test_keys_make(test_keys *k);

@@ -452,13 +452,6 @@ static answer chat(const wd_server *s, const char *url)
     return a;
 }
 
-static void expect(answer a, int status, const char *has)
-{
-    if (a.status != status || !strstr((char *)a.raw.p, has))
-        fail_msg("wanted %d %s: %s", status, has, (char *)a.raw.p);
-    answer_free(&a);
-}
-
 static void a_picture_by_url_is_shown_where_the_list_has_it(void **state)
 {
     (void)state;
@@ -487,19 +480,20 @@ static void a_picture_by_url_is_shown_where_the_list_has_it(void **state)
         assert_ok(wd_serve_start(&o, &s, &err));
         snprintf(url, sizeof url, "%s/film", entry);
         if (!listed) {
-            expect(chat(s, url), 400, "remote_url_refused");
+            expect_answer(chat(s, url), 400, "remote_url_refused");
             assert_int_equal(atomic_load(&h.n_accepted), 0);
         } else {
-            expect(chat(s, url), 200, "good day");
+            expect_answer(chat(s, url), 200, "good day");
             assert_string_equal(engine.prompt, "see[image]");
             snprintf(url, sizeof url, "http://127.0.0.1:%u/redirect", h.port);
-            expect(chat(s, url), 400, "remote_url_refused");
-            expect(chat(s, "http://169.254.169.254/latest/meta-data"), 400,
-                   "\"param\":\"messages[0].content[1].image_url.url\",\"code\":\"remote_url_refused\"");
-            expect(chat(s, "file:///etc/passwd"), 400, "remote_url_refused");
+            expect_answer(chat(s, url), 400, "remote_url_refused");
+            expect_answer(
+                chat(s, "http://169.254.169.254/latest/meta-data"), 400,
+                "\"param\":\"messages[0].content[1].image_url.url\",\"code\":\"remote_url_refused\"");
+            expect_answer(chat(s, "file:///etc/passwd"), 400, "remote_url_refused");
             h.picture = WD_SPAN_LIT("no picture");
             snprintf(url, sizeof url, "%s/film", entry);
-            expect(chat(s, url), 400, "messages[0].content[1].image_url.url");
+            expect_answer(chat(s, url), 400, "messages[0].content[1].image_url.url");
             h.picture = wd_buf_view(&film);
         }
         wd_serve_stop(s);
@@ -554,7 +548,7 @@ static void the_bytes_of_a_request_are_counted_together(void **state)
         const int fd = dial(wd_serve_port(s));
         ask(fd, "/v1/chat/completions", (char *)body.p);
         hear(fd, &a);
-        expect(a, n == 2 ? 200 : 400, n == 2 ? "good day" : "limit_exceeded");
+        expect_answer(a, n == 2 ? 200 : 400, n == 2 ? "good day" : "limit_exceeded");
     }
     wd_serve_stop(s);
     host_stop(&h);
@@ -606,7 +600,7 @@ static void what_is_fetched_is_recorded_before(void **state)
     json_decref(list_of);
     host_stop(&h); /* breaks it off */
     hear(fd, &a);
-    expect(a, 400, "remote_url_failed");
+    expect_answer(a, 400, "remote_url_failed");
     wd_serve_stop(s);
     assert_int_equal(test_keys_end(&k, "chat.create", "invalid"), 1);
 }

@@ -20,7 +20,6 @@ typedef struct rig {
     wd_serve_opts o;
     test_keys keys;
     bool guarded;
-    char other[80]; /* another clinician of the tenant */
 } rig;
 
 static void listen_to(void *ctx, const wd_generate *rq, size_t i)
@@ -51,15 +50,7 @@ static void rig_init(rig *r, bool guarded)
     r->guarded = guarded;
     r->o = WD_SERVE_OPTS_DEFAULT;
     if (guarded) {
-        wd_identity by;
-        char token[WD_TOKEN_MAX], id[WD_NAME_MAX + 1];
         test_keys_make(&r->keys);
-        wd_identity_local("test", WD_ACCOUNT_ADMIN, &by);
-        const wd_key_new key = {
-            .label = "other", .tenant = "main", .role = WD_ACCOUNT_CLINICIAN, .scopes = WD_SCOPE_ALL
-        };
-        assert_ok(wd_admin_key_add(r->keys.guard, &by, &key, token, id, &err));
-        snprintf(r->other, sizeof r->other, "Bearer %s", token);
         r->o.guard = r->keys.guard;
         r->o.data = r->keys.dir;
     }
@@ -84,13 +75,6 @@ static answer call(const rig *r, const char *who, const char *method, const char
     ask_with(fd, method, path, headers, body);
     hear(fd, &a);
     return a;
-}
-
-static void expect(answer a, int status, const char *has)
-{
-    if (a.status != status || !strstr((char *)a.raw.p, has))
-        fail_msg("wanted %d %s: %s", status, has, (char *)a.raw.p);
-    answer_free(&a);
 }
 
 /* A response of this body: its id in `id`, its whole text in `text` where that is not NULL. */
@@ -125,23 +109,25 @@ static void a_kept_response_comes_back_as_it_was_to_its_owner_alone(void **state
         assert_int_equal(a.status, 200);
         assert_string_equal((char *)a.body.p, (char *)text.p); /* to the byte */
         answer_free(&a);
-        expect(call(&r, me, "GET", PATH "/resp_0123456789abcdefghijABCD", ""), 404, "no such response");
+        expect_answer(call(&r, me, "GET", PATH "/resp_0123456789abcdefghijABCD", ""), 404,
+                      "no such response");
         snprintf(path, sizeof path, PATH "/%s?stream=true", id);
-        expect(call(&r, me, "GET", path, ""), 400, "\"param\":\"stream\"");
+        expect_answer(call(&r, me, "GET", path, ""), 400, "\"param\":\"stream\"");
         snprintf(path, sizeof path, PATH "/%s", id);
         if (guarded) {
             char body[160];
             snprintf(body, sizeof body, "{\"input\":\"x\",\"previous_response_id\":\"%s\"}", id);
-            expect(call(&r, r.other, "GET", path, ""), 404, "no such response");
-            expect(call(&r, r.keys.north, "GET", path, ""), 404, "no such response");
-            expect(call(&r, r.other, "DELETE", path, ""), 404, "no such response");
-            expect(call(&r, r.other, "POST", PATH, body), 404, "\"param\":\"previous_response_id\"");
-            expect(call(&r, r.keys.auditor, "GET", path, ""), 403, "insufficient_permissions");
+            expect_answer(call(&r, r.keys.other, "GET", path, ""), 404, "no such response");
+            expect_answer(call(&r, r.keys.north, "GET", path, ""), 404, "no such response");
+            expect_answer(call(&r, r.keys.other, "DELETE", path, ""), 404, "no such response");
+            expect_answer(call(&r, r.keys.other, "POST", PATH, body), 404,
+                          "\"param\":\"previous_response_id\"");
+            expect_answer(call(&r, r.keys.auditor, "GET", path, ""), 403, "insufficient_permissions");
             assert_int_equal(r.n_asked, 1);
         }
-        expect(call(&r, me, "DELETE", path, ""), 200, "\"object\":\"response\",\"deleted\":true");
-        expect(call(&r, me, "GET", path, ""), 404, "no such response");
-        expect(call(&r, me, "DELETE", path, ""), 404, "no such response");
+        expect_answer(call(&r, me, "DELETE", path, ""), 200, "\"object\":\"response\",\"deleted\":true");
+        expect_answer(call(&r, me, "GET", path, ""), 404, "no such response");
+        expect_answer(call(&r, me, "DELETE", path, ""), 404, "no such response");
         wd_serve_stop(r.server);
         if (guarded)
             assert_int_equal(test_keys_end(&r.keys, "response.read", "done"), 1);
@@ -160,16 +146,16 @@ static void what_was_not_to_be_kept_is_not(void **state)
         rig_start(&r);
         respond(&r, NULL, "{\"input\":\"hello\",\"store\":false}", id, NULL);
         snprintf(path, sizeof path, PATH "/%s", id);
-        expect(call(&r, NULL, "GET", path, ""), 404, "no such response");
+        expect_answer(call(&r, NULL, "GET", path, ""), 404, "no such response");
         respond(&r, NULL, "{\"input\":\"hello\"}", id, NULL);
         snprintf(path, sizeof path, PATH "/%s", id);
         if (by_default)
-            expect(call(&r, NULL, "GET", path, ""), 200, "\"store\":true");
+            expect_answer(call(&r, NULL, "GET", path, ""), 200, "\"store\":true");
         else
-            expect(call(&r, NULL, "GET", path, ""), 404, "no such response");
+            expect_answer(call(&r, NULL, "GET", path, ""), 404, "no such response");
         r.engine.fail = WD_E_LIMIT; /* nothing was said: nothing is kept */
-        expect(call(&r, NULL, "POST", PATH, "{\"input\":\"x\",\"store\":true}"), 400,
-               "context_length_exceeded");
+        expect_answer(call(&r, NULL, "POST", PATH, "{\"input\":\"x\",\"store\":true}"), 400,
+                      "context_length_exceeded");
         wd_serve_stop(r.server);
     }
 }
@@ -206,11 +192,11 @@ static void what_was_said_before_comes_before_the_input(void **state)
         answer_free(&s);
         snprintf(path, sizeof path, PATH "/%s", c);
         snprintf(body, sizeof body, "\"previous_response_id\":\"%s\"", b);
-        expect(call(&r, me, "GET", path, ""), 200, body);
+        expect_answer(call(&r, me, "GET", path, ""), 200, body);
         snprintf(path, sizeof path, PATH "/%s", a);
-        expect(call(&r, me, "DELETE", path, ""), 200, "deleted");
+        expect_answer(call(&r, me, "DELETE", path, ""), 200, "deleted");
         snprintf(body, sizeof body, "{\"input\":\"x\",\"previous_response_id\":\"%s\"}", c);
-        expect(call(&r, me, "POST", PATH, body), 404, "a response that it continues is not there");
+        expect_answer(call(&r, me, "POST", PATH, body), 404, "a response that it continues is not there");
         wd_serve_stop(r.server);
         if (guarded)
             assert_int_equal(test_keys_end(&r.keys, "response.create", "done"), 3);
@@ -238,10 +224,10 @@ static void on_disk_they_are_sealed(void **state)
     FILE *f = fopen(path, "r+b");
     assert_true(f && fwrite(b.p, 1, b.n, f) == b.n && fclose(f) == 0);
     snprintf(name, sizeof name, PATH "/%s", id);
-    expect(call(&r, r.keys.clinician, "GET", name, ""), 500, "changed since it was kept");
+    expect_answer(call(&r, r.keys.clinician, "GET", name, ""), 500, "changed since it was kept");
     snprintf(body, sizeof body, "{\"input\":\"x\",\"previous_response_id\":\"%s\"}", id);
-    expect(call(&r, r.keys.clinician, "POST", PATH, body), 500, "changed since it was kept");
-    expect(call(&r, r.keys.clinician, "DELETE", name, ""), 200, "deleted");
+    expect_answer(call(&r, r.keys.clinician, "POST", PATH, body), 500, "changed since it was kept");
+    expect_answer(call(&r, r.keys.clinician, "DELETE", name, ""), 200, "deleted");
     wd_buf_free(&b);
     wd_serve_stop(r.server);
     assert_int_equal(test_keys_end(&r.keys, "response.create", "done"), 1);
@@ -259,11 +245,11 @@ static void a_full_store_is_said_before_anything_is_computed(void **state)
     char big[4096];
     snprintf(big, sizeof big, "{\"input\":\"%03000d\",\"store\":true}", 0);
     const size_t n = r.n_asked;
-    expect(call(&r, NULL, "POST", PATH, big), 507, "storage_full");
+    expect_answer(call(&r, NULL, "POST", PATH, big), 507, "storage_full");
     assert_int_equal(r.n_asked, n);
-    expect(call(&r, NULL, "POST", PATH, "{\"input\":\"hello\"}"), 200, "\"store\":false");
+    expect_answer(call(&r, NULL, "POST", PATH, "{\"input\":\"hello\"}"), 200, "\"store\":false");
     snprintf(path, sizeof path, PATH "/%s", id);
-    expect(call(&r, NULL, "GET", path, ""), 200, "completed"); /* nothing was pushed out */
+    expect_answer(call(&r, NULL, "GET", path, ""), 200, "completed"); /* nothing was pushed out */
     wd_serve_stop(r.server);
 }
 

@@ -83,13 +83,6 @@ static answer call(const rig *r, const char *method, const char *path, const cha
     return a;
 }
 
-static void expect(answer a, int status, const char *has)
-{
-    if (a.status != status || !strstr((char *)a.raw.p, has))
-        fail_msg("wanted %d %s: %s", status, has, (char *)a.raw.p);
-    answer_free(&a);
-}
-
 /* "Cookie: ward=...\r\n" of a log-in, and its csrf value. */
 static void log_in(const rig *r, char cookie[160], char csrf[80])
 {
@@ -157,11 +150,12 @@ static void a_log_in_gives_a_cookie_that_speaks_for_the_account(void **state)
     json_decref(v);
     answer_free(&a);
     snprintf(headers, sizeof headers, "%s%s", cookie, r.origin);
-    expect(call(&r, "POST", CHAT, headers, HELLO), 200, "good day");
-    expect(call(&r, "GET", "/v1/files", cookie, ""), 200, "\"data\":[]");
+    expect_answer(call(&r, "POST", CHAT, headers, HELLO), 200, "good day");
+    expect_answer(call(&r, "GET", "/v1/files", cookie, ""), 200, "\"data\":[]");
     snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", r.key);
-    expect(call(&r, "GET", SESSION, headers, ""), 200, "\"csrf\":null"); /* a key says who it is, too */
-    expect(call(&r, "DELETE", SESSION, headers, ""), 400, "no log-in to end");
+    expect_answer(call(&r, "GET", SESSION, headers, ""), 200,
+                  "\"csrf\":null"); /* a key says who it is, too */
+    expect_answer(call(&r, "DELETE", SESSION, headers, ""), 400, "no log-in to end");
     assert_int_equal(records(&r, "session.create", "\"outcome\":\"done\""), 2);
     assert_int_equal(records(&r, "session.create", "user:alice"), 2);
     assert_int_equal(records(&r, "session.create", "input_digest"),
@@ -206,19 +200,19 @@ static void pages_of_other_sites_do_nothing_with_it(void **state)
             fail_msg("%s: %s", of[i].headers, (char *)a.raw.p);
         n += of[i].changes;
         answer_free(&a);
-        expect(call(&r, "GET", "/v1/files", headers, ""), of[i].reads ? 200 : 403,
-               of[i].reads ? "data" : "origin_refused");
+        expect_answer(call(&r, "GET", "/v1/files", headers, ""), of[i].reads ? 200 : 403,
+                      of[i].reads ? "data" : "origin_refused");
     }
     assert_int_equal(r.engine.n_asked - before, n);
     assert_int_equal(records(&r, "chat.create", "other_site"), WD_COUNT(of) - n);
     /* nor do they log anybody in */
-    expect(call(&r, "POST", SESSION, "Origin: http://evil.example\r\n", LOGIN), 403, "origin_refused");
-    expect(call(&r, "POST", SESSION, r.origin, LOGIN), 200, "alice");
+    expect_answer(call(&r, "POST", SESSION, "Origin: http://evil.example\r\n", LOGIN), 403, "origin_refused");
+    expect_answer(call(&r, "POST", SESSION, r.origin, LOGIN), 200, "alice");
     /* a key is no cookie, and a header needs no Origin */
     snprintf(headers, sizeof headers, "Cookie: ward=%s\r\n%s", r.key, r.origin);
-    expect(call(&r, "POST", CHAT, headers, HELLO), 401, "invalid_api_key");
+    expect_answer(call(&r, "POST", CHAT, headers, HELLO), 401, "invalid_api_key");
     snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\nOrigin: http://evil.example\r\n", r.key);
-    expect(call(&r, "POST", CHAT, headers, HELLO), 200, "good day");
+    expect_answer(call(&r, "POST", CHAT, headers, HELLO), 200, "good day");
     rig_stop(&r);
 }
 
@@ -235,19 +229,19 @@ static void a_session_ends_by_log_out_by_age_and_unused(void **state)
     assert_int_equal(a.status, 200);
     assert_non_null(strstr((char *)a.raw.p, "Set-Cookie: ward=; Max-Age=0;"));
     answer_free(&a);
-    expect(call(&r, "GET", SESSION, cookie, ""), 401, "invalid_api_key");
-    expect(call(&r, "GET", SESSION, other, ""), 200, "alice");
+    expect_answer(call(&r, "GET", SESSION, cookie, ""), 401, "invalid_api_key");
+    expect_answer(call(&r, "GET", SESSION, other, ""), 200, "alice");
     assert_int_equal(records(&r, "session.delete", "\"outcome\":\"done\""), 1);
 
     /* used now and then it goes on; asking who one is does not count as use */
     for (int i = 0; i < 4; i++) {
         r.now_us += 1500 * 1000000LL;
-        expect(call(&r, "GET", "/v1/files", other, ""), 200, "data");
+        expect_answer(call(&r, "GET", "/v1/files", other, ""), 200, "data");
     }
     r.now_us += 1000 * 1000000LL;
-    expect(call(&r, "GET", SESSION, other, ""), 200, "alice");
+    expect_answer(call(&r, "GET", SESSION, other, ""), 200, "alice");
     r.now_us += 1000 * 1000000LL;
-    expect(call(&r, "GET", SESSION, other, ""), 401, "invalid_api_key");
+    expect_answer(call(&r, "GET", SESSION, other, ""), 401, "invalid_api_key");
     assert_int_equal(records(&r, "session.read", "expired_key"), 1);
 
     log_in(&r, cookie, csrf); /* used all the time, it ends all the same */
@@ -269,9 +263,9 @@ static void wrong_passwords_are_one_answer_and_then_have_to_wait(void **state)
     (void)state;
     static rig r;
     rig_start(&r, NULL);
-    expect(call(&r, "POST", SESSION, "", "{}"), 400, "\"param\":\"name\"");
-    expect(call(&r, "POST", SESSION, "", "{\"name\":\"alice\"}"), 400, "\"param\":\"password\"");
-    expect(call(&r, "POST", SESSION, "", "{\"name\":7,\"password\":\"x\"}"), 400, "invalid_type");
+    expect_answer(call(&r, "POST", SESSION, "", "{}"), 400, "\"param\":\"name\"");
+    expect_answer(call(&r, "POST", SESSION, "", "{\"name\":\"alice\"}"), 400, "\"param\":\"password\"");
+    expect_answer(call(&r, "POST", SESSION, "", "{\"name\":7,\"password\":\"x\"}"), 400, "invalid_type");
     for (uint32_t i = 0; i < r.go.lock_after; i++) {
         answer a = call(&r, "POST", SESSION, "", "{\"name\":\"alice\",\"password\":\"wrong wrong wrong\"}");
         assert_int_equal(a.status, 401);
@@ -288,7 +282,7 @@ static void wrong_passwords_are_one_answer_and_then_have_to_wait(void **state)
     assert_int_equal(records(&r, "session.create", "invalid_credentials"), r.go.lock_after);
     assert_int_equal(records(&r, "session.create", "wrong wrong"), 0);
     r.now_us += (int64_t)(r.go.lock_s + 1) * 1000000;
-    expect(call(&r, "POST", SESSION, "", LOGIN), 200, "alice");
+    expect_answer(call(&r, "POST", SESSION, "", LOGIN), 200, "alice");
     for (uint32_t i = 0; i < r.go.bad_per_min; i++) { /* any name: then the address waits, known or not */
         a = call(&r, "POST", SESSION, "", "{\"name\":\"nobody\",\"password\":\"wrong wrong wrong\"}");
         assert_true(a.status == 401 || a.status == 429);
@@ -313,13 +307,13 @@ static void behind_a_proxy_the_origin_is_the_one_that_was_configured(void **stat
     answer_free(&a);
     log_in(&r, cookie, csrf);
     snprintf(headers, sizeof headers, "%sOrigin: https://ward.hospital\r\n", cookie);
-    expect(call(&r, "POST", CHAT, headers, HELLO), 200, "good day");
+    expect_answer(call(&r, "POST", CHAT, headers, HELLO), 200, "good day");
     snprintf(headers, sizeof headers, "%s%s", cookie, r.origin);
-    expect(call(&r, "POST", CHAT, headers, HELLO), 403, "origin_refused");
+    expect_answer(call(&r, "POST", CHAT, headers, HELLO), 403, "origin_refused");
     memmove(strstr(cookie, "__Host-"), strstr(cookie, "__Host-") + 7,
             strlen(strstr(cookie, "__Host-") + 7) + 1);
-    expect(call(&r, "GET", SESSION, cookie, ""), 401,
-           "invalid_api_key"); /* a cookie that any host could have set */
+    expect_answer(call(&r, "GET", SESSION, cookie, ""), 401,
+                  "invalid_api_key"); /* a cookie that any host could have set */
     rig_stop(&r);
 }
 
@@ -331,9 +325,9 @@ static void a_server_without_accounts_says_so(void **state)
     wd_serve_stop(r.server);
     r.o.guard = NULL;
     assert_ok(wd_serve_start(&r.o, &r.server, &err));
-    expect(call(&r, "POST", SESSION, "", LOGIN), 501, "has no accounts");
-    expect(call(&r, "GET", SESSION, "", ""), 501, "has no accounts");
-    expect(call(&r, "DELETE", SESSION, "", ""), 501, "has no accounts");
+    expect_answer(call(&r, "POST", SESSION, "", LOGIN), 501, "has no accounts");
+    expect_answer(call(&r, "GET", SESSION, "", ""), 501, "has no accounts");
+    expect_answer(call(&r, "DELETE", SESSION, "", ""), 501, "has no accounts");
     rig_stop(&r);
 }
 

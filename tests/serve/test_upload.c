@@ -19,7 +19,6 @@ typedef struct rig {
     wd_server *server;
     test_keys keys;
     bool guarded;
-    char other[80]; /* another clinician */
 } rig;
 
 static void rig_start(rig *r, bool guarded, uint64_t files_bytes)
@@ -30,15 +29,7 @@ static void rig_start(rig *r, bool guarded, uint64_t files_bytes)
     scripted_init(&r->engine, reply, 1);
     r->guarded = guarded;
     if (guarded) {
-        wd_identity by;
-        char token[WD_TOKEN_MAX], id[WD_NAME_MAX + 1];
         test_keys_make(&r->keys);
-        wd_identity_local("test", WD_ACCOUNT_ADMIN, &by);
-        const wd_key_new key = {
-            .label = "other", .tenant = "main", .role = WD_ACCOUNT_CLINICIAN, .scopes = WD_SCOPE_ALL
-        };
-        assert_ok(wd_admin_key_add(r->keys.guard, &by, &key, token, id, &err));
-        snprintf(r->other, sizeof r->other, "Bearer %s", token);
         o.guard = r->keys.guard;
         o.data = r->keys.dir;
     }
@@ -141,11 +132,11 @@ static void a_file_is_kept_shown_and_deleted_by_its_owner_alone(void **state)
         assert_int_equal(r.engine.n_image, 2);
 
         if (guarded) { /* for others it does not exist */
-            expect(call(&r, r.other, "GET", path, NULL, (wd_span){ 0 }), 404, "no such file");
-            expect(call(&r, r.other, "GET", content, NULL, (wd_span){ 0 }), 404, "no such file");
-            expect(call(&r, r.other, "DELETE", path, NULL, (wd_span){ 0 }), 404, "no such file");
-            expect(call(&r, r.other, "GET", "/v1/files", NULL, (wd_span){ 0 }), 200, "\"data\":[]");
-            expect(call(&r, r.other, "POST", CHAT, NULL, wd_span_str(body)), 404,
+            expect(call(&r, r.keys.other, "GET", path, NULL, (wd_span){ 0 }), 404, "no such file");
+            expect(call(&r, r.keys.other, "GET", content, NULL, (wd_span){ 0 }), 404, "no such file");
+            expect(call(&r, r.keys.other, "DELETE", path, NULL, (wd_span){ 0 }), 404, "no such file");
+            expect(call(&r, r.keys.other, "GET", "/v1/files", NULL, (wd_span){ 0 }), 200, "\"data\":[]");
+            expect(call(&r, r.keys.other, "POST", CHAT, NULL, wd_span_str(body)), 404,
                    "messages[0].content[1].file.file_id");
             expect(call(&r, r.keys.auditor, "GET", path, NULL, (wd_span){ 0 }), 403, NULL);
         }
