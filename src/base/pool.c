@@ -11,13 +11,12 @@
 #include "base/pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/mem.h"
 
 #define SPIN_NS 50000u
@@ -40,15 +39,6 @@ struct wd_pool {
     unsigned n_started; /* threads that exist, for destroy */
     member members[];   /* [n]; 0 is the caller and has no thread */
 };
-
-unsigned wd_cpu_count(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return (unsigned)CPU_COUNT(&set);
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (unsigned)n : 1;
-}
 
 static void relax(void)
 {
@@ -109,7 +99,7 @@ static void announce(wd_pool *p)
 wd_status wd_pool_create(unsigned n_thread, wd_pool **out, wd_err *err)
 {
     *out = NULL;
-    const unsigned n = n_thread ? n_thread : wd_cpu_count();
+    const unsigned n = n_thread ? n_thread : wd_core_count();
     if (n > 1024)
         return WD_FAIL(err, WD_E_USAGE, "threads: %u, expected at most 1024", n);
     wd_pool *p = wd_alloc_aligned(1, sizeof *p + n * sizeof p->members[0]);

@@ -14,7 +14,7 @@
 
 typedef struct wd_pool wd_pool;
 
-/* n_thread 0: one per core the process may run on. */
+/* n_thread 0: one per core (base/cores.h). */
 WD_MUST_CHECK wd_status wd_pool_create(unsigned n_thread, wd_pool **out, wd_err *err);
 void wd_pool_destroy(wd_pool *p);        /* accepts NULL */
 unsigned wd_pool_size(const wd_pool *p); /* 1 for NULL */
@@ -25,8 +25,5 @@ void wd_pool_run(wd_pool *p, wd_pool_fn fn, void *arg);
 
 /* Contiguous share of n items for a worker, in multiples of grain: [*first, *last). */
 void wd_pool_share(size_t n, size_t grain, unsigned worker, unsigned n_worker, size_t *first, size_t *last);
-
-/* Cores this process may run on (sched_getaffinity), >= 1. */
-unsigned wd_cpu_count(void);
 
 #endif

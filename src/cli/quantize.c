@@ -20,7 +20,7 @@ typedef struct options {
 static const wd_opt opts[] = {
     { "type", 't', WD_OPT_STR, AT(type), "w8", 0, 0, "w8: 8 bits for each weight; w4: 4 bits (the head has 8)" },
     { "group", 0, WD_OPT_INT, AT(group), "0", 0, 128, "32, 64 or 128 inputs share a scale; 0: the type's own" },
-    { "threads", 0, WD_OPT_INT, AT(threads), "0", 0, 1024, "threads; 0: one per core" },
+    { "threads", 0, WD_OPT_INT, AT(threads), "0", 0, 1024, "threads; 0: one per physical core" },
     { "json", 0, WD_OPT_BOOL, AT(json), "false", 0, 0, "one JSON object on standard output" },
 };
 /* clang-format on */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/cores.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/host.h"
@@ -235,6 +236,86 @@ static void pool_covers_every_item_once_for_many_rounds(void **state)
     }
 }
 
+/* A machine of eight logical processors: cores {0, 4}, {1, 5}, {2, 6} and {3, 7}, in the files of Linux. */
+static void show_processors(const char *root, const char *name)
+{
+    for (unsigned cpu = 0; cpu < 8; cpu++) {
+        char dir[700], text[32];
+        snprintf(dir, sizeof dir, "%s/sys/devices/system/cpu/cpu%u/topology", root, cpu);
+        assert_ok(wd_file_mkdirs(dir, &err));
+        test_write(dir, name, text, (size_t)snprintf(text, sizeof text, "%u,%u\n", cpu % 4, cpu % 4 + 4));
+    }
+}
+
+static void limit_group(const char *root, const char *group, const char *text)
+{
+    char dir[700];
+    snprintf(dir, sizeof dir, "%s/sys/fs/cgroup%s", root, group);
+    assert_ok(wd_file_mkdirs(dir, &err));
+    test_write(dir, "cpu.max", text, strlen(text));
+}
+
+static unsigned cores_of(const char *root, unsigned long mask)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t cpu = 0; cpu < 64; cpu++) {
+        if (mask >> cpu & 1)
+            CPU_SET(cpu, &set);
+    }
+    return wd_core_count_below(root, &set, sizeof set);
+}
+
+static void halves_of_a_core_count_once(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "thread_siblings_list", "core_cpus_list" };
+    for (size_t i = 0; i < WD_COUNT(names); i++) {
+        char *root = test_make_dir();
+        assert_int_equal(cores_of(root, 0xFF), 8); /* nothing is told: each counts */
+        show_processors(root, names[i]);
+        assert_int_equal(cores_of(root, 0xFF), 4);
+        assert_int_equal(cores_of(root, 0x0F), 4);
+        assert_int_equal(cores_of(root, 0xF0), 4); /* only the second halves are allowed */
+        assert_int_equal(cores_of(root, 0x13), 2); /* 0, 1 and 4 */
+        assert_int_equal(cores_of(root, 0), 1);
+        char dir[700];
+        snprintf(dir, sizeof dir, "%s/sys/devices/system/cpu/cpu1/topology", root);
+        test_write(dir, names[i], "0-1,9-", 6); /* another way to write a list, cut off */
+        assert_int_equal(cores_of(root, 0x03), 1);
+        test_write(dir, names[i], "no list", 7);
+        assert_int_equal(cores_of(root, 0x03), 2);
+        test_rm_dir(root);
+    }
+    assert_in_range(wd_core_count(), 1, sysconf(_SC_NPROCESSORS_CONF));
+}
+
+static void a_control_group_bounds_the_cores(void **state)
+{
+    (void)state;
+    char *root = test_make_dir(), dir[700];
+    snprintf(dir, sizeof dir, "%s/proc/self", root);
+    assert_ok(wd_file_mkdirs(dir, &err));
+    static const char groups[] = "1:cpu:/elsewhere\n0::/hospital.slice/ward.service\n";
+    test_write(dir, "cgroup", groups, strlen(groups));
+    assert_int_equal(cores_of(root, 0xFF), 8);
+    limit_group(root, "/hospital.slice/ward.service", "max 100000\n");
+    limit_group(root, "/elsewhere", "100000 100000\n");
+    assert_int_equal(cores_of(root, 0xFF), 8);
+    limit_group(root, "/hospital.slice", "550000 100000\n");
+    assert_int_equal(cores_of(root, 0xFF), 5);
+    assert_int_equal(cores_of(root, 0x07), 3);
+    limit_group(root, "/hospital.slice/ward.service", "50000 100000\n");
+    assert_int_equal(cores_of(root, 0xFF), 1);
+    limit_group(root, "/hospital.slice/ward.service", "1 0\n");
+    assert_int_equal(cores_of(root, 0xFF), 5);
+    test_write(dir, "cgroup", "0::/\n", 5); /* in a container: its own group is the topmost one */
+    assert_int_equal(cores_of(root, 0xFF), 8);
+    limit_group(root, "", "200000 100000\n");
+    assert_int_equal(cores_of(root, 0xFF), 2);
+    test_rm_dir(root);
+}
+
 static void random_numbers_repeat_and_are_level(void **state)
 {
     (void)state;
@@ -334,6 +415,8 @@ int main(void)
         cmocka_unit_test(json_parse_reports_every_failed_allocation),
         cmocka_unit_test(arena_runs_deferred_calls_and_keeps_its_limit),
         cmocka_unit_test(pool_covers_every_item_once_for_many_rounds),
+        cmocka_unit_test(halves_of_a_core_count_once),
+        cmocka_unit_test(a_control_group_bounds_the_cores),
         cmocka_unit_test(random_numbers_repeat_and_are_level),
         cmocka_unit_test(digest_is_blake2b_256),
         cmocka_unit_test(large_blocks_are_touched_in_huge_pages),

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/cores.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "tensor/cpu/limits.h"
@@ -119,7 +120,7 @@ static bool team_keeps_up(const wd_limits *l)
 static bool busy(void)
 {
     double load[1];
-    return getloadavg(load, 1) < 1 || load[0] > wd_cpu_count();
+    return getloadavg(load, 1) < 1 || load[0] > wd_core_count();
 }
 
 static void figures_are_plausible(void **state)
