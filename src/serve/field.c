@@ -85,19 +85,34 @@ wd_status wd_fields_read(const wd_field *f, size_t n, const json_t *o, const cha
     return WD_OK;
 }
 
-void wd_fields_schema(const wd_field *f, size_t n, wd_buf *out)
+static void put_schema(const wd_field *f, wd_buf *out)
 {
     static const char *const schema[] = { "boolean", "integer", "number", "string", "array", "object" };
+    wd_buf_char(out, '{');
+    if (f->type != WD_FIELD_ANY)
+        wd_buf_printf(out, "\"type\":\"%s\",", schema[f->type]);
+    if (f->min != 0 || f->max != 0)
+        wd_buf_printf(out, "\"minimum\":%.17g,\"maximum\":%.17g,", f->min, f->max);
+    wd_buf_str(out, "\"description\":");
+    wd_buf_json(out, wd_span_str(f->help));
+    wd_buf_char(out, '}');
+}
+
+void wd_fields_query(const wd_field *f, size_t n, wd_buf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        wd_buf_printf(out, "%s{\"name\":\"%s\",\"in\":\"query\",\"schema\":", i ? "," : "", f[i].name);
+        put_schema(&f[i], out);
+        wd_buf_char(out, '}');
+    }
+}
+
+void wd_fields_schema(const wd_field *f, size_t n, wd_buf *out)
+{
     wd_buf_str(out, "{\"type\":\"object\",\"properties\":{");
     for (size_t i = 0; i < n; i++) {
-        wd_buf_printf(out, "%s\"%s\":{", i ? "," : "", f[i].name);
-        if (f[i].type != WD_FIELD_ANY)
-            wd_buf_printf(out, "\"type\":\"%s\",", schema[f[i].type]);
-        if (f[i].min != 0 || f[i].max != 0)
-            wd_buf_printf(out, "\"minimum\":%.17g,\"maximum\":%.17g,", f[i].min, f[i].max);
-        wd_buf_str(out, "\"description\":");
-        wd_buf_json(out, wd_span_str(f[i].help));
-        wd_buf_char(out, '}');
+        wd_buf_printf(out, "%s\"%s\":", i ? "," : "", f[i].name);
+        put_schema(&f[i], out);
     }
     wd_buf_str(out, "},\"required\":[");
     bool first = true;

@@ -39,6 +39,8 @@ static inline wd_span wd_json_span(const json_t *v)
     return wd_span_of(json_string_value(v), json_string_length(v));
 }
 
+/* The table as OpenAPI's parameters of a URL, with commas between. */
+void wd_fields_query(const wd_field *f, size_t n, wd_buf *out);
 /* The table as a JSON Schema object. */
 void wd_fields_schema(const wd_field *f, size_t n, wd_buf *out);
 

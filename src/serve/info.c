@@ -142,24 +142,52 @@ static void metrics(wd_req *r)
     wd_serve__answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
-static void put_method(const wd_route *route, wd_buf *b)
+/* What a caller shows who it is by: a key, or the cookie of a log-in. A request by cookie that changes something needs a
+ * sign besides that no page of another site has made it (docs/trust.md). */
+static void put_security(const wd_server *s, wd_buf *b)
+{
+    wd_buf_str(b, "\"securitySchemes\":{\"key\":{\"type\":\"http\",\"scheme\":\"bearer\","
+                  "\"description\":\"ward key add makes them\"},"
+                  "\"session\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":");
+    wd_buf_json(b, wd_span_str(wd_serve__cookie(s)));
+    wd_buf_str(b,
+               ",\"description\":\"POST /api/v1/session sets it\"},"
+               "\"csrf\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-CSRF-Token\","
+               "\"description\":\"csrf of GET /api/v1/session. Not needed with an Origin header that is this "
+               "server's own, as browsers send it.\"}},");
+}
+
+static void put_parameters(const wd_route *route, wd_buf *b)
 {
     const char *brace = strchr(route->path, '{');
+    if (!brace && !route->n_query)
+        return;
+    wd_buf_str(b, ",\"parameters\":[");
+    if (brace)
+        wd_buf_printf(b,
+                      "{\"name\":\"%.*s\",\"in\":\"path\",\"required\":true,"
+                      "\"schema\":{\"type\":\"string\"}}%s",
+                      (int)strcspn(brace + 1, "}"), brace + 1, route->n_query ? "," : "");
+    wd_fields_query(route->query, route->n_query, b);
+    wd_buf_char(b, ']');
+}
+
+static void put_method(const wd_route *route, bool guarded, wd_buf *b)
+{
     wd_buf_char(b, '"');
     for (const char *c = route->method; *c; c++)
         wd_buf_char(b, (char)(*c - 'A' + 'a'));
     wd_buf_str(b, "\":{\"summary\":");
     wd_buf_json(b, wd_span_str(route->brief));
-    if (brace)
-        wd_buf_printf(b,
-                      ",\"parameters\":[{\"name\":\"%.*s\",\"in\":\"path\",\"required\":true,"
-                      "\"schema\":{\"type\":\"string\"}}]",
-                      (int)strcspn(brace + 1, "}"), brace + 1);
-    if (route->body == WD_BODY_FORM)
-        wd_buf_str(
-            b, ",\"requestBody\":{\"required\":true,\"content\":{\"multipart/form-data\":{\"schema\":{"
-               "\"type\":\"object\",\"properties\":{\"file\":{\"type\":\"string\",\"format\":\"binary\"}},"
-               "\"required\":[\"file\"]}}}}");
+    if (guarded && route->open)
+        wd_buf_str(b, ",\"security\":[]");
+    else if (guarded && strcmp(route->method, "GET") != 0)
+        wd_buf_str(b, ",\"security\":[{\"key\":[]},{\"session\":[],\"csrf\":[]}]");
+    put_parameters(route, b);
+    if (route->form)
+        wd_buf_printf(
+            b, ",\"requestBody\":{\"required\":true,\"content\":{\"multipart/form-data\":{\"schema\":%s}}}",
+            route->form);
     if (route->n_field) {
         wd_buf_str(b, ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":");
         wd_fields_schema(route->field, route->n_field, b);
@@ -174,33 +202,37 @@ static void put_method(const wd_route *route, wd_buf *b)
 }
 
 /* A path with all its methods, where the first of them stands in the list. */
-static void put_path(size_t i, wd_buf *b)
+static void put_path(size_t i, bool guarded, wd_buf *b)
 {
     const wd_route *route = wd_serve__routes[i];
     for (size_t k = 0; k < i; k++)
         if (!strcmp(wd_serve__routes[k]->path, route->path))
             return;
     wd_buf_printf(b, "%s\"%s\":{", i ? "," : "", route->path);
-    put_method(route, b);
+    put_method(route, guarded, b);
     for (size_t k = i + 1; k < wd_serve__n_route; k++) {
         if (strcmp(wd_serve__routes[k]->path, route->path) != 0)
             continue;
         wd_buf_char(b, ',');
-        put_method(wd_serve__routes[k], b);
+        put_method(wd_serve__routes[k], guarded, b);
     }
     wd_buf_char(b, '}');
 }
 
 static void openapi(wd_req *r)
 {
+    const bool guarded = !r->server->open;
     wd_buf b = { 0 };
     wd_buf_str(&b, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Ward\",\"version\":");
     wd_buf_json(&b, wd_span_str(r->server->o.version));
-    wd_buf_str(&b, "},\"paths\":{");
+    wd_buf_str(&b, guarded ? "},\"security\":[{\"key\":[]},{\"session\":[]}],\"paths\":{" : "},\"paths\":{");
     for (size_t i = 0; i < wd_serve__n_route; i++)
-        put_path(i, &b);
+        put_path(i, guarded, &b);
+    wd_buf_str(&b, "},\"components\":{");
+    if (guarded)
+        put_security(r->server, &b);
     wd_buf_str(&b,
-               "},\"components\":{\"schemas\":{\"Error\":{\"type\":\"object\",\"required\":[\"error\"],"
+               "\"schemas\":{\"Error\":{\"type\":\"object\",\"required\":[\"error\"],"
                "\"properties\":{\"error\":{\"type\":\"object\",\"properties\":{"
                "\"message\":{\"type\":\"string\"},\"type\":{\"type\":\"string\"},"
                "\"param\":{\"type\":[\"string\",\"null\"]},\"code\":{\"type\":[\"string\",\"null\"]}}}}}}}}");

@@ -52,6 +52,9 @@ typedef struct wd_route {
     void (*stream_fault)(wd_req *r, const wd_fault *f, wd_buf *out);
     const wd_field *field; /* [n_field] of the body, for /api/openapi.json */
     size_t n_field;
+    const wd_field *query; /* [n_query] of the URL, likewise */
+    size_t n_query;
+    const char *form; /* likewise: the schema of a form's parts */
     wd_body_kind body;
     bool open;          /* needs no token */
     wd_model_role role; /* whose model it wants where none is named */
@@ -60,11 +63,11 @@ typedef struct wd_route {
 } wd_route;
 
 extern const wd_route wd_route_chat, wd_route_completions, wd_route_responses, wd_route_response,
-    wd_route_response_delete, wd_route_embeddings, wd_route_rerank, wd_route_rerank_v2, wd_route_models,
-    wd_route_model, wd_route_tokenize, wd_route_detokenize, wd_route_file_create, wd_route_file_list,
-    wd_route_file, wd_route_file_content, wd_route_file_delete, wd_route_load, wd_route_unload,
-    wd_route_session, wd_route_session_create, wd_route_session_delete, wd_route_health, wd_route_ready,
-    wd_route_metrics, wd_route_openapi, wd_route_version;
+    wd_route_response_delete, wd_route_response_input, wd_route_embeddings, wd_route_rerank,
+    wd_route_rerank_v2, wd_route_models, wd_route_model, wd_route_tokenize, wd_route_detokenize,
+    wd_route_file_create, wd_route_file_list, wd_route_file, wd_route_file_content, wd_route_file_delete,
+    wd_route_load, wd_route_unload, wd_route_session, wd_route_session_create, wd_route_session_delete,
+    wd_route_health, wd_route_ready, wd_route_metrics, wd_route_openapi, wd_route_version;
 
 /* All of them, in the order of the document. */
 extern const wd_route *const wd_serve__routes[];
@@ -220,6 +223,21 @@ WD_MUST_CHECK wd_status wd_serve__read_body(wd_req *r, wd_fault *f);
 WD_MUST_CHECK wd_status wd_serve__choose_model(wd_req *r, wd_fault *f);
 WD_MUST_CHECK wd_status wd_serve__no_such_model(const char *param, wd_fault *f);
 WD_MUST_CHECK wd_status wd_serve__need_tokenizer(const wd_req *r, const char *param, wd_fault *f);
+
+/* Which part of a list the URL asks for. after: the id of the item that the part before ended with; "": from the first. */
+typedef struct wd_page {
+    size_t limit;
+    char after[WD_NAME_MAX + 1];
+    bool newest_first;
+} wd_page;
+/* clang-format off */
+#define WD_PAGE_FIELDS(max)                                                                            \
+    { "limit", WD_FIELD_INT, 0, false, 1, max, "of a page" },                                          \
+    { "order", WD_FIELD_STR, 0, false, 0, 0, "desc, the newest first; or asc" },                       \
+    { "after", WD_FIELD_STR, 0, false, 0, 0, "the id of the last item of the page before" }
+/* clang-format on */
+/* limit: where none is asked for. An id that is longer than any here is nobody's. */
+WD_MUST_CHECK wd_status wd_serve__page(wd_req *r, size_t limit, size_t max, wd_page *out, wd_fault *f);
 
 /* --- pictures and videos (openai/media.c) ------------------------------------------------------------------- */
 

@@ -349,9 +349,65 @@ static void beyond_loopback_it_listens_with_accounts_and_a_certificate(void **st
     rig_stop(&r);
 }
 
+/* What is open needs nothing, everything else a key or a cookie; what changes something, by cookie, a sign besides. */
+static void check_security(const char *path, const char *method, json_t *how)
+{
+    const wd_rule *rule;
+    char upper[16] = "";
+    for (size_t i = 0; method[i] && i < sizeof upper - 1; i++)
+        upper[i] = (char)(method[i] - 'a' + 'A');
+    assert_ok(wd_policy_find(upper, path, &rule, NULL, &err));
+    json_t *own = json_object_get(how, "security");
+    if (rule->open) {
+        assert_true(json_is_array(own) && json_array_size(own) == 0);
+    } else if (!strcmp(method, "get")) {
+        assert_null(own); /* as the whole document says */
+    } else {
+        assert_non_null(at(own, "0.key"));
+        assert_non_null(at(own, "1.session"));
+        assert_non_null(at(own, "1.csrf"));
+        assert_int_equal(json_array_size(own), 2);
+    }
+}
+
+static void the_document_says_how_to_sign_in(void **state)
+{
+    (void)state;
+    static const char *const origins[] = { NULL, "https://ward.example" };
+    for (size_t i = 0; i < WD_COUNT(origins); i++) {
+        static rig r;
+        const char *path, *method;
+        json_t *of, *how;
+        size_t n = 0;
+        rig_start(&r, origins[i]);
+        answer a = call(&r, "GET", "/api/openapi.json", "", "");
+        json_t *v = json_of(&a);
+        answer_free(&a);
+        assert_string_equal(text_at(v, "components.securitySchemes.key.scheme"), "bearer");
+        assert_string_equal(text_at(v, "components.securitySchemes.session.in"), "cookie");
+        assert_string_equal(text_at(v, "components.securitySchemes.session.name"),
+                            i ? "__Host-ward" : "ward");
+        assert_string_equal(text_at(v, "components.securitySchemes.csrf.name"), "X-CSRF-Token");
+        assert_non_null(at(v, "security.0.key"));
+        assert_non_null(at(v, "security.1.session"));
+        json_object_foreach(json_object_get(v, "paths"), path, of)
+        {
+            json_object_foreach(of, method, how)
+            {
+                check_security(path, method, how);
+                n++;
+            }
+        }
+        assert_true(n > 25);
+        json_decref(v);
+        rig_stop(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_document_says_how_to_sign_in),
         cmocka_unit_test(a_log_in_gives_a_cookie_that_speaks_for_the_account),
         cmocka_unit_test(pages_of_other_sites_do_nothing_with_it),
         cmocka_unit_test(a_session_ends_by_log_out_by_age_and_unused),

@@ -38,6 +38,27 @@ wd_status wd_serve__read_body(wd_req *r, wd_fault *f)
     return WD_OK;
 }
 
+wd_status wd_serve__page(wd_req *r, size_t limit, size_t max, wd_page *out, wd_fault *f)
+{
+    const char *asked = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "limit"),
+               *order = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "order"),
+               *after = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "after");
+    if (asked) {
+        char *end;
+        const long v = strtol(asked, &end, 10);
+        if (*asked < '0' || *asked > '9' || *end || v < 1 || (size_t)v > max)
+            return wd_fault_set(f, 400, "invalid_value", "limit", "limit: expected 1 to %zu", max);
+        limit = (size_t)v;
+    }
+    if (order && strcmp(order, "asc") != 0 && strcmp(order, "desc") != 0)
+        return wd_fault_set(f, 400, "invalid_value", "order", "order: expected asc or desc");
+    if (after && strlen(after) > WD_NAME_MAX)
+        return wd_fault_set(f, 404, "not_found", "after", "after: no such id");
+    *out = (wd_page){ .limit = limit, .newest_first = !order || !strcmp(order, "desc") };
+    snprintf(out->after, sizeof out->after, "%s", after ? after : "");
+    return WD_OK;
+}
+
 wd_status wd_serve__no_such_model(const char *param, wd_fault *f)
 {
     return wd_fault_set(f, 404, "model_not_found", param,

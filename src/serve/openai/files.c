@@ -197,9 +197,8 @@ static void finish_upload(wd_req *r)
 
 typedef struct listing {
     const wd_req *r;
-    const char *purpose, *after;
-    bool newest_first;
-    size_t limit;
+    wd_page page;
+    const char *purpose;
     wd_kept *v; /* [cap] */
     size_t n, cap;
 } listing;
@@ -219,40 +218,21 @@ static bool collect(void *ctx, const wd_kept *k)
     return true;
 }
 
-static wd_status read_query(wd_req *r, listing *l, wd_fault *f)
-{
-    const char *limit = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "limit"),
-               *order = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "order");
-    l->purpose = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "purpose");
-    l->after = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "after");
-    l->limit = LIST_MAX;
-    if (limit) {
-        char *end;
-        const long v = strtol(limit, &end, 10);
-        if (*limit < '0' || *limit > '9' || *end || v < 1 || v > LIST_MAX)
-            return wd_fault_set(f, 400, "invalid_value", "limit", "limit: expected 1 to %d", LIST_MAX);
-        l->limit = (size_t)v;
-    }
-    if (order && strcmp(order, "asc") != 0 && strcmp(order, "desc") != 0)
-        return wd_fault_set(f, 400, "invalid_value", "order", "order: expected asc or desc");
-    l->newest_first = !order || !strcmp(order, "desc");
-    return WD_OK;
-}
-
 static wd_status put_list(const listing *l, wd_buf *b, wd_fault *f)
 {
     size_t n = 0, from = 0;
+    const bool back = l->page.newest_first;
     const wd_kept *first = NULL, *last = NULL;
-    if (l->after && *l->after) {
-        while (from < l->n && strcmp(l->v[l->newest_first ? l->n - 1 - from : from].id, l->after) != 0)
+    if (*l->page.after) {
+        while (from < l->n && strcmp(l->v[back ? l->n - 1 - from : from].id, l->page.after) != 0)
             from++;
         if (from == l->n)
             return wd_fault_set(f, 404, "not_found", "after", "after: no such file");
         from++;
     }
     wd_buf_str(b, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = from; i < l->n && n < l->limit; i++, n++) {
-        const wd_kept *k = &l->v[l->newest_first ? l->n - 1 - i : i];
+    for (size_t i = from; i < l->n && n < l->page.limit; i++, n++) {
+        const wd_kept *k = &l->v[back ? l->n - 1 - i : i];
         if (n)
             wd_buf_char(b, ',');
         put_file(k, b);
@@ -272,7 +252,8 @@ static void list(wd_req *r)
     listing l = { .r = r, .cap = LIST_MAX };
     wd_fault f;
     wd_buf b = { 0 };
-    wd_status st = read_query(r, &l, &f);
+    wd_status st = wd_serve__page(r, LIST_MAX, LIST_MAX, &l.page, &f);
+    l.purpose = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "purpose");
     if (!st) {
         l.v = WD_ALLOC_N(wd_kept, l.cap);
         st = l.v ? WD_OK : no_memory(&f);
@@ -353,23 +334,35 @@ static void finish_delete(wd_req *r)
     wd_serve__answer(r, 200, "application/json", &b);
 }
 
+static const char upload_form[] =
+    "{\"type\":\"object\",\"properties\":{\"file\":{\"type\":\"string\",\"format\":\"binary\"},"
+    "\"purpose\":{\"type\":\"string\",\"default\":\"user_data\"},"
+    "\"expires_after[anchor]\":{\"const\":\"created_at\"},"
+    "\"expires_after[seconds]\":{\"type\":\"integer\"}},\"required\":[\"file\"]}";
+
+static const wd_field list_query[] = {
+    WD_PAGE_FIELDS(LIST_MAX),
+    { "purpose", WD_FIELD_STR, 0, false, 0, 0, "only those of this purpose" },
+};
+
 const wd_route wd_route_file_create = {
     .method = "POST",
     .path = "/v1/files",
-    .brief = "Keeps a picture, a DICOM object, a study (ZIP) or a video: multipart/form-data with file, "
-             "purpose, and "
-             "expires_after[anchor], expires_after[seconds].",
+    .brief = "Keeps a picture, a DICOM object, a study (ZIP) or a video.",
     .prepare = prepare_upload,
     .item = item_upload,
     .finish = finish_upload,
     .body = WD_BODY_FORM,
+    .form = upload_form,
     .no_model = true,
 };
 const wd_route wd_route_file_list = {
     .method = "GET",
     .path = "/v1/files",
-    .brief = "The caller's files: purpose, limit, after, order.",
+    .brief = "The caller's files.",
     .now = list,
+    .query = list_query,
+    .n_query = WD_COUNT(list_query),
 };
 const wd_route wd_route_file = {
     .method = "GET",
