@@ -35,6 +35,7 @@ static const wd_rule rules[] = {
     { "completion.create","POST",   "/v1/completions",        WD_SCOPE_INFER,   false, TWICE, { _, t, t, t, _, _, t } },
     { "response.create",  "POST",   "/v1/responses",          WD_SCOPE_INFER,   false, TWICE, { _, t, t, t, t, _, t } },
     { "response.read",    "GET",    "/v1/responses/{id}",     WD_SCOPE_INFER,   false, ONCE,  { _, o, o, o, o, _, o } },
+    { "response.input",   "GET",    "/v1/responses/{id}/input_items", WD_SCOPE_INFER, false, ONCE, { _, o, o, o, o, _, o } },
     { "response.delete",  "DELETE", "/v1/responses/{id}",     WD_SCOPE_INFER,   false, TWICE, { _, o, o, o, o, _, o } },
     { "embedding.create", "POST",   "/v1/embeddings",         WD_SCOPE_INFER,   false, TWICE, { _, t, t, t, _, _, t } },
     { "rerank.create",    "POST",   "/v1/rerank",             WD_SCOPE_INFER,   false, TWICE, { _, t, t, t, _, _, t } },

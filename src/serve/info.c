@@ -257,6 +257,7 @@ const wd_route *const wd_serve__routes[] = {
     &wd_route_responses,
     &wd_route_response,
     &wd_route_response_delete,
+    &wd_route_response_input,
     &wd_route_embeddings,
     &wd_route_rerank,
     &wd_route_rerank_v2,

@@ -24,6 +24,7 @@ static const struct {
     { "POST", "/v1/completions", "completion.create", "-ttt--t", "infer" },
     { "POST", "/v1/responses", "response.create", "-tttt-t", "infer" },
     { "GET", "/v1/responses/{id}", "response.read", "-oooo-o", "infer" },
+    { "GET", "/v1/responses/{id}/input_items", "response.input", "-oooo-o", "infer" },
     { "DELETE", "/v1/responses/{id}", "response.delete", "-oooo-o", "infer" },
     { "POST", "/v1/embeddings", "embedding.create", "-ttt--t", "infer" },
     { "POST", "/v1/rerank", "rerank.create", "-ttt--t", "infer" },

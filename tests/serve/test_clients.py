@@ -249,6 +249,12 @@ class RealModel(unittest.TestCase):
         self.assertEqual(then.usage.input_tokens, sent.usage.input_tokens)
         self.assertEqual(then.previous_response_id, first.id)
         self.assertEqual(self.client.responses.retrieve(then.id).to_dict(), then.to_dict())
+        many = self.client.responses.create(**ask, input=[{"role": "user", "content": str(i)} for i in range(5)], store=True)
+        listed = list(self.client.responses.input_items.list(many.id, limit=2, order="asc"))  # in pages
+        self.assertEqual([(x.type, x.role, x.content[0].text) for x in listed],
+                         [("message", "user", str(i)) for i in range(5)])
+        with self.assertRaises(openai.NotFoundError):
+            self.client.responses.input_items.list("resp_0123456789abcdefghijABCD")
         self.client.responses.delete(first.id)
         for gone in (lambda: self.client.responses.retrieve(first.id),
                      lambda: self.client.responses.create(**ask, input="x", previous_response_id=then.id)):

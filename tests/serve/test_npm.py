@@ -40,7 +40,7 @@ class Npm(unittest.TestCase):
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
         said = r.stdout.decode(errors="replace")
         self.assertEqual(r.returncode, 0, said)
-        self.assertIn("# pass 12\n", said)
+        self.assertIn("# pass 13\n", said)
         self.assertIn("# fail 0\n", said)
 
 

@@ -135,6 +135,94 @@ static void a_kept_response_comes_back_as_it_was_to_its_owner_alone(void **state
     }
 }
 
+#define ITEMS                                                                                             \
+    "[{\"role\":\"user\",\"content\":\"one?\"},{\"id\":\"msg_a\",\"role\":\"assistant\",\"content\":"     \
+    "\"one\"},"                                                                                           \
+    "{\"type\":\"function_call\",\"id\":\"fc_a\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}," \
+    "{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":\"12\"},{\"id\":\"msg_a\",\"role\":" \
+    "\"user\","                                                                                           \
+    "\"content\":[{\"type\":\"input_text\",\"text\":\"and?\"}]}]"
+
+/* Page by page until there is no more: ids one after another. */
+static size_t list_input(const rig *r, const char *me, const char *id, const char *query, char ids[1024])
+{
+    char path[256], after[80] = "";
+    size_t n = 0, used = 0;
+    ids[0] = 0;
+    for (bool more = true; more;) {
+        snprintf(path, sizeof path, PATH "/%s/input_items?%s%s%s", id, query, *after ? "&after=" : "", after);
+        answer a = call(r, me, "GET", path, "");
+        assert_int_equal(a.status, 200);
+        json_t *v = json_of(&a), *data = at(v, "data");
+        answer_free(&a);
+        for (size_t i = 0; i < json_array_size(data); i++, n++)
+            used += (size_t)snprintf(ids + used, 1024 - used, "%s ", text_at(json_array_get(data, i), "id"));
+        assert_string_equal(text_at(v, "object"), "list");
+        assert_string_equal(text_at(v, "first_id"), text_at(v, "data.0.id"));
+        snprintf(after, sizeof after, "%s", text_at(v, "last_id"));
+        more = json_is_true(at(v, "has_more"));
+        json_decref(v);
+        assert_true(n < 100);
+    }
+    return n;
+}
+
+static void its_input_is_listed_page_by_page(void **state)
+{
+    (void)state;
+    for (int guarded = 0; guarded < 2; guarded++) {
+        static rig r;
+        char id[64], path[160], ids[1024], up[256], down[256], body[160];
+        rig_init(&r, guarded);
+        rig_start(&r);
+        const char *me = guarded ? r.keys.clinician : NULL, *own = id + 5;
+        respond(&r, me, "{\"store\":true,\"input\":" ITEMS "}", id, NULL);
+        /* the second msg_a gets another name: a list cannot go on after an id that is there twice */
+        snprintf(up, sizeof up, "msg_%s_0 msg_a fc_a fco_%s_3 msg_%s_4 ", own, own, own);
+        snprintf(down, sizeof down, "msg_%s_4 fco_%s_3 fc_a msg_a msg_%s_0 ", own, own, own);
+        for (int limit = 1; limit < 7; limit++) {
+            snprintf(body, sizeof body, "limit=%d&order=asc", limit);
+            assert_int_equal(list_input(&r, me, id, body, ids), 5);
+            assert_string_equal(ids, up);
+            body[strcspn(body, "&")] = 0; /* not said: the newest first */
+            assert_int_equal(list_input(&r, me, id, body, ids), 5);
+            assert_string_equal(ids, down);
+        }
+        snprintf(path, sizeof path, PATH "/%s/input_items?order=asc", id);
+        answer a = call(&r, me, "GET", path, "");
+        json_t *v = json_of(&a);
+        assert_string_equal(text_at(v, "data.0.type"), "message");
+        assert_string_equal(text_at(v, "data.0.status"), "completed");
+        assert_string_equal(text_at(v, "data.0.content.0.type"), "input_text");
+        assert_string_equal(text_at(v, "data.0.content.0.text"), "one?");
+        assert_string_equal(text_at(v, "data.1.content.0.type"), "output_text");
+        assert_string_equal(text_at(v, "data.3.output"), "12");
+        assert_string_equal(text_at(v, "data.4.content.0.text"), "and?");
+        json_decref(v);
+        answer_free(&a);
+        static const char *const bad[] = { "limit=0", "limit=101", "limit=x", "order=up" };
+        for (size_t i = 0; i < WD_COUNT(bad); i++) {
+            snprintf(path, sizeof path, PATH "/%s/input_items?%s", id, bad[i]);
+            snprintf(body, sizeof body, "\"param\":\"%.5s\"", bad[i]);
+            expect_answer(call(&r, me, "GET", path, ""), 400, body);
+        }
+        snprintf(path, sizeof path, PATH "/%s/input_items?after=msg_b", id);
+        expect_answer(call(&r, me, "GET", path, ""), 404, "\"param\":\"after\"");
+        snprintf(path, sizeof path, PATH "/%s/input_items", id);
+        if (guarded) {
+            expect_answer(call(&r, r.keys.other, "GET", path, ""), 404, "no such response");
+            expect_answer(call(&r, r.keys.north, "GET", path, ""), 404, "no such response");
+        }
+        /* what went before is the input of the one before */
+        snprintf(body, sizeof body, "{\"store\":true,\"input\":\"so\",\"previous_response_id\":\"%s\"}", id);
+        respond(&r, me, body, id, NULL);
+        assert_int_equal(list_input(&r, me, id, "order=asc", ids), 1);
+        wd_serve_stop(r.server);
+        if (guarded)
+            assert_true(test_keys_end(&r.keys, "response.input", "done") > 20);
+    }
+}
+
 static void what_was_not_to_be_kept_is_not(void **state)
 {
     (void)state;
@@ -285,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kept_response_comes_back_as_it_was_to_its_owner_alone),
+        cmocka_unit_test(its_input_is_listed_page_by_page),
         cmocka_unit_test(what_was_not_to_be_kept_is_not),
         cmocka_unit_test(what_was_said_before_comes_before_the_input),
         cmocka_unit_test(on_disk_they_are_sealed),

@@ -584,6 +584,16 @@ static void paths_methods_hosts_and_origins_are_checked(void **state)
     const json_t *chat = json_object_get(paths, CHAT);
     assert_non_null(at((json_t *)(uintptr_t)chat,
                        "post.requestBody.content.application/json.schema.properties.temperature.maximum"));
+    json_t *files = json_object_get(paths, "/v1/files"),
+           *input = json_object_get(paths, "/v1/responses/{id}/input_items");
+    assert_string_equal(text_at(files, "get.parameters.2.name"), "after");
+    assert_string_equal(
+        text_at(files, "post.requestBody.content.multipart/form-data.schema.properties.purpose.type"),
+        "string");
+    assert_string_equal(text_at(input, "get.parameters.0.in"), "path");
+    assert_int_equal(json_integer_value(at(input, "get.parameters.1.schema.maximum")), 100);
+    assert_null(json_object_get(v, "security")); /* nobody is asked who it is */
+    assert_null(at(v, "components.securitySchemes"));
     json_decref(v);
     answer_free(&a);
     rig_stop(&r);

@@ -10,6 +10,8 @@
 #include "serve/openai/responses.h"
 
 #define HEAD 4
+#define LIST_MAX 100
+#define LIST_DEFAULT 20
 #define CHAIN_MAX 1000 /* responses, one continuing another */
 
 static wd_status no_memory(wd_fault *f)
@@ -157,7 +159,7 @@ wd_status wd_responses_before(wd_req *r, wd_span previous, json_t **items, wd_fa
     return st;
 }
 
-/* --- GET and DELETE ---------------------------------------------------------------------------------------- */
+/* --- GET, DELETE ------------------------------------------------------------------------------------------- */
 
 static wd_status prepare_read(wd_req *r, wd_fault *f)
 {
@@ -186,6 +188,136 @@ static void finish_read(wd_req *r)
     wd_buf b = { 0 };
     wd_buf_span(&b, *response);
     wd_serve__answer(r, 200, "application/json", &b);
+}
+
+/* --- GET .../input_items ----------------------------------------------------------------------------------- */
+
+static wd_status prepare_input(wd_req *r, wd_fault *f)
+{
+    wd_kept k;
+    wd_page *page = WD_NEW(r->arena, wd_page);
+    if (!page)
+        return no_memory(f);
+    r->state = page;
+    r->n_item = 1;
+    WD_TRY(wd_serve__page(r, LIST_DEFAULT, LIST_MAX, page, f));
+    return wd_serve__find_kept(r, r->server->responses, r->name, "response.input", NULL, &k, f);
+}
+
+/* An id by which a list goes on: the item's own, where no item before it has the same, else one of its place. */
+static bool set_id(const char *response, size_t i, json_t *item, json_t *seen)
+{
+    static const char *const made[][2] = { { "function_call", "fc_" },
+                                           { "function_call_output", "fco_" },
+                                           { "reasoning", "rs_" },
+                                           { "message", "msg_" } };
+    const char *id = json_string_value(json_object_get(item, "id")),
+               *type = json_string_value(json_object_get(item, "type")), *prefix = "item_";
+    if (id && *id && strlen(id) <= WD_NAME_MAX && !json_object_get(seen, id))
+        return json_object_set_new(seen, id, json_true()) == 0;
+    for (size_t k = 0; k < WD_COUNT(made); k++)
+        if (type && !strcmp(type, made[k][0]))
+            prefix = made[k][1];
+    json_t *mine = json_sprintf("%s%s_%zu", prefix, response + strcspn(response, "_") + 1, i);
+    const bool ok = mine && json_object_set(seen, json_string_value(mine), mine) == 0 &&
+                    json_object_set(item, "id", mine) == 0;
+    json_decref(mine);
+    return ok;
+}
+
+/* A message's text as a list of one part. */
+static bool set_content(json_t *item)
+{
+    json_t *content = json_object_get(item, "content");
+    const char *role = json_string_value(json_object_get(item, "role"));
+    if (!json_is_string(content))
+        return true;
+    json_t *part = role && !strcmp(role, "assistant")
+                       ? json_pack("[{s:s, s:O, s:[]}]", "type", "output_text", "text", content,
+                                   "annotations")
+                       : json_pack("[{s:s, s:O}]", "type", "input_text", "text", content);
+    return part && json_object_set_new(item, "content", part) == 0;
+}
+
+/* What the API's lists have and its requests may leave out. */
+static bool complete(const char *response, json_t *items)
+{
+    json_t *seen = json_object();
+    bool ok = seen != NULL;
+    for (size_t i = 0; ok && i < json_array_size(items); i++) {
+        json_t *item = json_array_get(items, i);
+        if (!json_object_get(item, "type"))
+            ok = json_object_set_new(item, "type", json_string("message")) == 0;
+        if (ok && !json_object_get(item, "status"))
+            ok = json_object_set_new(item, "status", json_string("completed")) == 0;
+        ok = ok && set_id(response, i, item, seen) && set_content(item);
+    }
+    json_decref(seen);
+    return ok;
+}
+
+static const char *id_at(const json_t *items, size_t i)
+{
+    return json_string_value(json_object_get(json_array_get(items, i), "id"));
+}
+
+static void put_end(const char *key, const char *id, wd_buf *b)
+{
+    wd_buf_printf(b, ",\"%s\":", key);
+    if (id)
+        wd_buf_json(b, wd_span_str(id));
+    else
+        wd_buf_str(b, "null");
+}
+
+static wd_status put_page(const wd_page *page, const json_t *items, wd_buf *b, wd_fault *f)
+{
+    const size_t n_item = json_array_size(items);
+    size_t from = 0, n = 0;
+    const char *first = NULL, *last = NULL;
+    wd_err err = { 0 };
+#define AT(k) (page->newest_first ? n_item - 1 - (k) : (k))
+    if (*page->after) {
+        while (from < n_item && strcmp(id_at(items, AT(from)), page->after) != 0)
+            from++;
+        if (from == n_item)
+            return wd_fault_set(f, 404, "not_found", "after", "after: no such item");
+        from++;
+    }
+    wd_buf_str(b, "{\"object\":\"list\",\"data\":[");
+    for (; from + n < n_item && n < page->limit; n++) {
+        wd_buf_str(b, n ? "," : "");
+        if (wd_json_write(json_array_get(items, AT(from + n)), JSON_COMPACT, b, &err))
+            return no_memory(f);
+        last = id_at(items, AT(from + n));
+        first = first ? first : last;
+    }
+#undef AT
+    wd_buf_printf(b, "],\"has_more\":%s", from + n < n_item ? "true" : "false");
+    put_end("first_id", first, b);
+    put_end("last_id", last, b);
+    wd_buf_char(b, '}');
+    return WD_OK;
+}
+
+static wd_status item_input(wd_req *r, size_t i, wd_fault *f)
+{
+    wd_err err = { 0 };
+    wd_span content, response, text;
+    json_t *items = NULL;
+    (void)i;
+    WD_TRY(wd_serve__read_kept(r, r->server->responses, r->name, NULL, &content, f));
+    WD_TRY(split(content, &response, &text, f));
+    if (wd_json_parse(text, "items", &items, &err))
+        return err.code == WD_E_NOMEM ? no_memory(f) : damaged(f);
+    const wd_status st = complete(r->name, items) ? put_page(r->state, items, &r->early, f) : no_memory(f);
+    json_decref(items);
+    return st;
+}
+
+static void finish_input(wd_req *r)
+{
+    wd_serve__answer(r, 200, "application/json", &r->early);
 }
 
 static wd_status prepare_delete(wd_req *r, wd_fault *f)
@@ -217,6 +349,19 @@ const wd_route wd_route_response = {
     .prepare = prepare_read,
     .item = item_read,
     .finish = finish_read,
+    .body = WD_BODY_NONE,
+    .no_model = true,
+};
+static const wd_field input_query[] = { WD_PAGE_FIELDS(LIST_MAX) };
+const wd_route wd_route_response_input = {
+    .method = "GET",
+    .path = "/v1/responses/{id}/input_items",
+    .brief = "What it was asked: the input that is kept with it.",
+    .prepare = prepare_input,
+    .item = item_input,
+    .finish = finish_input,
+    .query = input_query,
+    .n_query = WD_COUNT(input_query),
     .body = WD_BODY_NONE,
     .no_model = true,
 };

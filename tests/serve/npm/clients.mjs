@@ -153,6 +153,16 @@ test('responses say what chat says, whole and streamed, and go on', async () => 
   await refused(ward.responses.create({ ...ask, temperature: 9 }), OpenAI.BadRequestError, { param: 'temperature' });
 });
 
+test('a kept response is read, listed and deleted', async () => {
+  const input = [1, 2, 3].map((i) => ({ role: 'user', content: String(i) }));
+  const r = await ward.responses.create({ model: 'demo-text', input, max_output_tokens: 4, store: true });
+  assert.equal((await ward.responses.retrieve(r.id)).output_text, r.output_text);
+  const items = await all(ward.responses.inputItems.list(r.id, { limit: 2, order: 'asc' }));
+  assert.deepEqual(items.map((x) => x.content[0].text), ['1', '2', '3']);
+  await ward.responses.delete(r.id);
+  await refused(ward.responses.inputItems.list(r.id), OpenAI.NotFoundError, { status: 404 });
+});
+
 test('responses parse into what was asked for', async () => {
   const ask = { model: 'demo-text', input: 'A nodule?', text: { format: zodTextFormat(Finding, 'finding') }, temperature: 1, max_output_tokens: 200 };
   const r = await ward.responses.parse(ask);
