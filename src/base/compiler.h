@@ -4,6 +4,15 @@
 
 #include <stddef.h>
 
+#if defined(__has_feature)
+#define WD_SANITIZED \
+    (__has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WD_SANITIZED 1
+#else
+#define WD_SANITIZED 0
+#endif
+
 #define WD_MUST_CHECK __attribute__((warn_unused_result))
 #define WD_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define WD_NORETURN __attribute__((noreturn))
@@ -18,10 +27,17 @@
 #define WD_BARRIER() __asm__ volatile("" ::: "memory")
 /* For kernels whose tile sizes are arguments that must become constants. */
 #define WD_ALWAYS_INLINE inline __attribute__((always_inline))
-/* Before a loop of at most 32 rounds, known at compile time: all of it, so that arrays can live in registers. */
-#if defined(__clang__)
+/* For the largest of these, of which a kernel holds dozens with different sizes, and before their loops of at most 32
+ * rounds: all of it, so that arrays can live in registers. The checks that sanitizers add to every copy would keep the
+ * compiler busy for minutes: in their builds it is one function, and sizes are what they look like. */
+#if WD_SANITIZED
+#define WD_TILE
+#define WD_UNROLL
+#elif defined(__clang__)
+#define WD_TILE WD_ALWAYS_INLINE
 #define WD_UNROLL _Pragma("unroll")
 #else
+#define WD_TILE WD_ALWAYS_INLINE
 #define WD_UNROLL _Pragma("GCC unroll 32")
 #endif
 #define WD_CTZ(x) ((unsigned)__builtin_ctz(x)) /* trailing zero bits; x is not 0 */
@@ -29,14 +45,7 @@
 /* Compiles a function for several instruction sets, the best one chosen when the program is loaded. For plain
  * integer loops whose result is the same on each; floating-point kernels live in tensor/cpu. Sanitizers run
  * before the choice can be made, so their builds have the plain version only. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
-#define WD_NO_CLONES 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WD_NO_CLONES 1
-#endif
-#if defined(__x86_64__) && !defined(WD_NO_CLONES)
+#if defined(__x86_64__) && !WD_SANITIZED
 #define WD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WD_CLONES

@@ -52,8 +52,8 @@ static WD_ALWAYS_INLINE void dot_store(float *y, const __m256 *acc, const int O,
 
 /* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k). ahead: also fetch the next O rows of w, to the
  * second-level cache and in the order in which they lie, as cpu/avx512/tile.h has it. */
-static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int R, const int O, size_t i,
-                                      size_t o, size_t k0, size_t n_k, bool ahead)
+static WD_TILE void dot_tile(const wd_mm *m, const int type, const int R, const int O, size_t i, size_t o,
+                             size_t k0, size_t n_k, bool ahead)
 {
     const size_t w_row = m->w_stride * size_of(type);
     const float *x = (const float *)m->x + i * m->x_stride + k0;
@@ -116,8 +116,8 @@ static WD_ALWAYS_INLINE void dot_panel(const wd_mm *m, const int type)
 }
 
 /* R rows x V vectors of outputs from o; with V = 1 only the first `lanes` outputs. */
-static WD_ALWAYS_INLINE void mul_tile(const wd_mm *m, const int type, const int R, const int V, size_t i,
-                                      size_t o, size_t lanes)
+static WD_TILE void mul_tile(const wd_mm *m, const int type, const int R, const int V, size_t i, size_t o,
+                             size_t lanes)
 {
     const __m256i mask = first_lanes(lanes);
     const float *x = (const float *)m->x + i * m->x_stride;

@@ -18,8 +18,8 @@ static WD_ALWAYS_INLINE __m512i pair_at(const wd_bf16 *p)
 
 /* Scores of R rows with V groups of 16 keys from group g. ahead: fetch the same of the next block, in the order in which
  * it lies: one stream is read faster than several. */
-static WD_ALWAYS_INLINE void scores(const int R, const int V, const bool ahead, const wd_attn_block *b,
-                                    const wd_bf16 *q, size_t g, float *s)
+static WD_TILE void scores(const int R, const int V, const bool ahead, const wd_attn_block *b,
+                           const wd_bf16 *q, size_t g, float *s)
 {
     const size_t group = 16 * b->dim;
     const wd_bf16 *k = b->k + g * group, *next = ahead ? b->k_next + g * group : NULL;
@@ -55,9 +55,8 @@ static WD_ALWAYS_INLINE void scores(const int R, const int V, const bool ahead, 
 }
 
 /* acc of R rows, V vectors of elements from e, the last cut by lanes: times factor, plus p v. */
-static WD_ALWAYS_INLINE void values(const int R, const int V, const bool ahead, const wd_attn_block *b,
-                                    size_t e, __mmask16 lanes, const wd_bf16 *p, const float *factor,
-                                    float *to)
+static WD_TILE void values(const int R, const int V, const bool ahead, const wd_attn_block *b, size_t e,
+                           __mmask16 lanes, const wd_bf16 *p, const float *factor, float *to)
 {
     const wd_bf16 *v = b->v;
     __m512 acc[ROWS][4];

@@ -80,8 +80,8 @@ static WD_ALWAYS_INLINE __m512 offsets(const uint8_t *zero, __m512 scale)
 
 /* Rows [i, i + R) x S stripes from output o. ahead: also fetch what comes next, in the order in which it lies: some way
  * on in a single stripe, and the next ones beside two. */
-static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const int R, const int S, size_t i,
-                                  size_t o, bool ahead)
+static WD_TILE void tile(const wd_mmq *m, const bool four_bits, const int R, const int S, size_t i, size_t o,
+                         bool ahead)
 {
     const size_t n_group = m->n_in / m->group, stripe = o / STRIPE;
     const size_t w_group = m->group * STRIPE / (four_bits ? 2 : 1), w_stripe = n_group * w_group;

@@ -88,8 +88,8 @@ static WD_ALWAYS_INLINE void dot_store(float *y, const __m512 *acc, const int O,
 /* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k), the p-th pass over these. Each of the first PARTS
  * passes also fetches its part of the next O rows of w, to the second-level cache and in the order in which they lie: one
  * stream is read faster than four, and the first level has too few places for lines under way. */
-static WD_ALWAYS_INLINE void dot_tile(const wd_mm *m, const int type, const int R, const int O,
-                                      const int PARTS, size_t i, size_t o, size_t k0, size_t n_k, size_t p)
+static WD_TILE void dot_tile(const wd_mm *m, const int type, const int R, const int O, const int PARTS,
+                             size_t i, size_t o, size_t k0, size_t n_k, size_t p)
 {
     const size_t x_row = m->x_stride * x_size(type), w_row = m->w_stride * w_size(type), step = step_of(type);
     const uint8_t *x = (const uint8_t *)m->x + i * x_row + (m->k0 + k0) * x_size(type);
@@ -220,8 +220,8 @@ static WD_ALWAYS_INLINE void mul_step(const wd_mm *m, const int type, const int 
     }
 }
 
-static WD_ALWAYS_INLINE void mul_tile(const wd_mm *m, const int type, const int R, const int V, size_t i,
-                                      size_t o, __mmask16 mask)
+static WD_TILE void mul_tile(const wd_mm *m, const int type, const int R, const int V, size_t i, size_t o,
+                             __mmask16 mask)
 {
     const size_t step = type == VEC_BF16_PAIR ? 2 : 1;
     const uint8_t *x = (const uint8_t *)m->x + i * m->x_stride * x_size(type);
