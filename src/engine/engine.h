@@ -100,9 +100,10 @@ typedef struct wd_generate {
 typedef enum wd_finish { WD_FINISH_STOP, WD_FINISH_LENGTH, WD_FINISH_TOOL_CALLS } wd_finish;
 const char *wd_finish_name(wd_finish f); /* "stop", "length", "tool_calls" */
 
-/* queue_s: until the first of its work began; prefill_s and decode_s also have what was done for others meanwhile. */
+/* queue_s: until the first of its work began, at began_s of wd_clock_s() (0: not known); prefill_s and decode_s also have
+ * what was done for others meanwhile. */
 typedef struct wd_timings {
-    double preprocess_s, queue_s, vision_s, prefill_s, decode_s;
+    double preprocess_s, queue_s, began_s, vision_s, prefill_s, decode_s;
 } wd_timings;
 
 /* Lives in the arena that was given, but for `reply`, which the caller frees (wd_parsed_free). */

@@ -320,6 +320,7 @@ wd_status wd_local__generate(void *self, wd_arena *a, const wd_generate *rq, wd_
     start = wd_clock_s();
     r.n_cached = g.job.n_cached;
     r.timings.queue_s = g.job.admitted_at - g.job.queued_at;
+    r.timings.began_s = g.job.admitted_at;
     r.timings.vision_s = g.job.vision_s;
     r.timings.prefill_s = start - g.job.admitted_at - g.job.vision_s;
     if (!st)
