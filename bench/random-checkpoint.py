@@ -2,12 +2,14 @@
 """A Qwen3-VL-2B-shaped checkpoint with random bf16 weights, for measuring speed and memory.
 
     random-checkpoint.py OUT [--gguf FILE] [--mmproj FILE] [--text-gguf FILE] [--tokenizer DIR] [--layers N] [--seed N]
+    random-checkpoint.py OUT --moe --layers 2 [--tokenizer DIR] [--seed N]
 
 OUT becomes a Hugging Face directory (4.26 GB). --gguf and --mmproj write the same weights once more as llama.cpp reads
 them: the decoder, and the vision tower with its mergers; --text-gguf writes the decoder as a plain qwen3 in f16, for
 programs that read no more. --tokenizer names a directory with the published tokenizer.json (tools/fetch-tokenizer);
 without it the one of the golden tests is stretched to the published size: the same special tokens, fewer merges, so that
-a text has more tokens. --layers cuts the decoder down, for trying things out.
+a text has more tokens. --layers cuts the decoder down, for trying things out. --moe writes the text model Qwen3-30B-A3B
+instead: 128 experts, 8 for a token; 1.24 GB a layer and 1.24 GB for embedding and head.
 
 One tensor is in memory at a time. Needs numpy; --gguf and --mmproj also the gguf package (0.19).
 """
@@ -41,6 +43,9 @@ TEXT = dict(model_type="qwen3_vl_text", vocab_size=N_VOCAB, hidden_size=2048, in
             initializer_range=0.02, use_cache=True, dtype="bfloat16", bos_token_id=151643, eos_token_id=151645,
             rope_theta=5000000.0, rope_scaling={"rope_type": "default", "mrope_section": [24, 20, 20],
                                                 "mrope_interleaved": True}, tie_word_embeddings=True)
+MOE = dict(TEXT, model_type="qwen3_moe", num_hidden_layers=48, num_attention_heads=32, num_key_value_heads=4,
+           max_position_embeddings=40960, rope_theta=1000000.0, rope_scaling=None, tie_word_embeddings=False, num_experts=128,
+           num_experts_per_tok=8, moe_intermediate_size=768, norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[])
 VISION = dict(model_type="qwen3_vl", depth=24, hidden_size=1024, num_heads=16, intermediate_size=4096, in_channels=3,
               patch_size=16, temporal_patch_size=2, spatial_merge_size=2, out_hidden_size=2048,
               num_position_embeddings=2304, deepstack_visual_indexes=[5, 11, 17], hidden_act="gelu_pytorch_tanh",
@@ -101,7 +106,21 @@ def dump(out, file, value):
         f.write("\n")
 
 
-def write_hf(out, table, text, seed, tokenizer):
+def experts(c):
+    """The decoder of a mixture of experts, each with its own tensors as published."""
+    h, im = c["hidden_size"], c["moe_intermediate_size"]
+    t = {"model.embed_tokens.weight": [c["vocab_size"], h]}
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        t.update(shapes.attention(p, c))
+        t[p + "mlp.gate.weight"] = [c["num_experts"], h]
+        for e in range(c["num_experts"]):
+            p_e = f"{p}mlp.experts.{e}."
+            t.update({p_e + "gate_proj.weight": [im, h], p_e + "up_proj.weight": [im, h], p_e + "down_proj.weight": [h, im]})
+    return {**t, "model.norm.weight": [h], "lm_head.weight": [c["vocab_size"], h]}
+
+
+def write_weights(out, table, seed):
     os.makedirs(out, exist_ok=True)
     head, at = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in table.items():
@@ -114,19 +133,30 @@ def write_hf(out, table, text, seed, tokenizer):
         f.write(struct.pack("<Q", len(line)) + line)
         for name, shape in table.items():
             draw(name, shape, seed).tofile(f)
-    dump(out, "config.json", {"architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl",
-                              "tie_word_embeddings": True, **IDS, "text_config": text, "vision_config": VISION})
+    print(f"{out}: {at} bytes of weights, {at // 2} parameters", file=sys.stderr)
+
+
+def write_config(out, text):
+    if text["model_type"] == "qwen3_moe":
+        dump(out, "config.json", {"architectures": ["Qwen3MoeForCausalLM"], **text})
+    else:
+        dump(out, "config.json", {"architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl",
+                                  "tie_word_embeddings": True, **IDS, "text_config": text, "vision_config": VISION})
+        dump(out, "preprocessor_config.json", {**COMMON, "size": {"shortest_edge": 65536, "longest_edge": 16777216},
+                                               "image_processor_type": "Qwen2VLImageProcessorFast"})
+        dump(out, "video_preprocessor_config.json", {
+            **COMMON, "size": {"shortest_edge": 4096, "longest_edge": 25165824}, "fps": 2, "min_frames": 4,
+            "max_frames": 768, "do_sample_frames": True, "video_processor_type": "Qwen3VLVideoProcessor"})
     dump(out, "generation_config.json", {"do_sample": True, "eos_token_id": STOP, "pad_token_id": N_BASE,
                                          "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.0})
-    dump(out, "preprocessor_config.json", {**COMMON, "size": {"shortest_edge": 65536, "longest_edge": 16777216},
-                                           "image_processor_type": "Qwen2VLImageProcessorFast"})
-    dump(out, "video_preprocessor_config.json", {
-        **COMMON, "size": {"shortest_edge": 4096, "longest_edge": 25165824}, "fps": 2, "min_frames": 4,
-        "max_frames": 768, "do_sample_frames": True, "video_processor_type": "Qwen3VLVideoProcessor"})
+
+
+def write_hf(out, table, text, seed, tokenizer):
+    write_weights(out, table, seed)
+    write_config(out, text)
     shutil.copyfile(os.path.join(POOL, "chat_template.jinja"), os.path.join(out, "chat_template.jinja"))
     with open(os.path.join(out, "tokenizer.json"), "w", encoding="utf-8") as f:
         json.dump(tokenizer, f, ensure_ascii=False)
-    print(f"{out}: {at} bytes of weights, {at // 2} parameters", file=sys.stderr)
 
 
 # ---- GGUF ----
@@ -265,11 +295,16 @@ def main():
     ap.add_argument("--mmproj")
     ap.add_argument("--text-gguf")
     ap.add_argument("--tokenizer", help="directory with the published tokenizer.json")
-    ap.add_argument("--layers", type=int, default=TEXT["num_hidden_layers"])
+    ap.add_argument("--moe", action="store_true")
+    ap.add_argument("--layers", type=int)
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
-    text = dict(TEXT, num_hidden_layers=a.layers)
-    table = {**shapes.decoder("model.language_model.", text, head=False), **shapes.tower("model.visual.", VISION)}
+    if a.moe and (a.gguf or a.mmproj or a.text_gguf):
+        ap.error("--moe goes without GGUF files")
+    text = MOE if a.moe else TEXT
+    text = dict(text, num_hidden_layers=a.layers or text["num_hidden_layers"])
+    table = experts(text) if a.moe else {
+        **shapes.decoder("model.language_model.", text, head=False), **shapes.tower("model.visual.", VISION)}
     tokenizer = read_tokenizer(a.tokenizer)
     write_hf(a.out, table, text, a.seed, tokenizer)
     if a.gguf:
