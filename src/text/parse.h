@@ -30,7 +30,7 @@ typedef enum wd_parse_kind {
     WD_PARSE_WAS_REASONING, /* all content so far is reasoning */
     WD_PARSE_TOOL_CALL,     /* text: arguments as the model wrote them, a JSON object; name */
     WD_PARSE_CALL,          /* one begins: name */
-    WD_PARSE_ARGS           /* text: more of its arguments, whole escapes and characters */
+    WD_PARSE_ARGS           /* text: more of its arguments: whole escapes, pairs of them, characters */
 } wd_parse_kind;
 
 typedef struct wd_parse_event {

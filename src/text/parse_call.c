@@ -19,19 +19,31 @@ static void next_part(wd_call_follow *f)
     f->in = 0;
 }
 
+static void in_digits(wd_call_follow *f, uint8_t c)
+{
+    f->unit = (uint16_t)(f->unit << 4 | (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10));
+    if (f->in++ < DIGITS + 3)
+        return;
+    f->in = STRING;
+    f->half = !f->half && f->unit >= 0xD800 && f->unit < 0xDC00;
+}
+
 /* One byte behind a quote; false when it is the closing one. */
 static bool in_string(wd_call_follow *f, uint8_t c)
 {
     if (f->in >= DIGITS) {
-        f->in = f->in == DIGITS + 3 ? STRING : (uint8_t)(f->in + 1);
+        in_digits(f, c);
         return true;
     }
     if (f->in == ESCAPE) {
         f->in = c == 'u' ? DIGITS : STRING;
+        f->half &= c == 'u';
         return true;
     }
     if (c == '\\')
         f->in = ESCAPE;
+    else
+        f->half = false;
     return c != '"';
 }
 
@@ -66,7 +78,7 @@ static void in_args(wd_call_follow *f, uint8_t c)
     } else if (c == '<') { /* the end tag, perhaps: in no JSON outside of strings */
         f->lost = true;
     }
-    if (f->in <= STRING)
+    if (f->in <= STRING && !f->half)
         f->safe = f->at + 1;
     if (!f->depth)
         next_part(f);

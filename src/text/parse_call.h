@@ -9,10 +9,12 @@
 typedef struct wd_call_follow {
     bool lost; /* it is of another form */
     uint8_t part, in;
+    uint16_t unit;         /* of an escape by number, its digits so far */
+    bool half;             /* the escape before was the first half of a pair */
     uint32_t depth;        /* brackets of the arguments that are open */
     size_t at;             /* so far it has been followed */
     size_t name, name_end; /* with its quotes */
-    size_t args, safe;     /* of them, up to here escapes are whole */
+    size_t args, safe;     /* of them, up to here escapes and pairs of them are whole */
     size_t end;            /* of all */
 } wd_call_follow;
 

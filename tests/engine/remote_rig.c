@@ -25,7 +25,7 @@ wd_engine *open_one(const upstream *u, wd_remote_opts o)
 
 static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
 {
-    static const char kinds[] = { 'R', 'C', 'W', 'T' };
+    static const char kinds[] = { 'R', 'C', 'W', 'T', 'N', 'A' }; /* by wd_parse_kind */
     seen *s = self;
     const size_t n = strlen(s->text);
     (void)err;

@@ -50,22 +50,70 @@ static void a_reply_comes_as_events_with_its_counts(void **state)
     assert_ok(generate(e, &rq, &g, &err));
     assert_true(wd_span_is(wd_buf_view(&g.reply.content), "It was E"));
     wd_parsed_free(&g.reply);
-    /* calls that were taken out, in pieces */
-    rq = ask(&s);
-    rq.chat.tools.text = WD_SPAN_LIT("[{\"type\":\"function\",\"function\":{\"name\":\"labs\"}}]");
-    rq.watch.self = &s;
-    memset(&s, 0, sizeof s);
-    script = CHUNK(
-        "\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"labs\",\"arguments\":\"\"}}]",
-        "null") CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"t\\\":\"}}]", "null")
-        CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"1}\"}}]", "null")
-            CHUNK("\"tool_calls\":[{\"index\":1,\"function\":{\"name\":\"meds\"}}]", "null")
-                CHUNK("", "\"tool_calls\"") DONE;
-    assert_ok(generate(e, &rq, &g, &err));
-    assert_string_equal(s.text, "T[labs {\"t\":1}]T[meds {}]");
-    assert_int_equal(g.reply.n_call, 2);
-    assert_int_equal(g.finish, WD_FINISH_TOOL_CALLS);
-    wd_parsed_free(&g.reply);
+    wd_engine_destroy(e);
+    upstream_stop(&u);
+}
+
+#define PIECE(i, rest) CHUNK("\"tool_calls\":[{\"index\":" i ",\"function\":{" rest "}}]", "null")
+#define ARGS(i, text) PIECE(i, "\"arguments\":\"" text "\"")
+
+static void calls_are_told_of_while_they_grow(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script, *seen, *content, *calls[2];
+        wd_finish finish;
+    } of[] = {
+        /* as servers stream them; one without arguments */
+        { PIECE("0", "\"name\":\"labs\",\"arguments\":\"\"") ARGS("0", "{\\\"t\\\":") ARGS("0", "1}")
+              PIECE("1", "\"name\":\"meds\"") CHUNK("", "\"tool_calls\"") DONE,
+          "N[labs ]A[{\"t\":]A[1}]T[labs {\"t\":1}]N[meds ]A[{}]T[meds {}]",
+          "",
+          { "{\"t\":1}", "{}" },
+          WD_FINISH_TOOL_CALLS },
+        /* at once, and two in one chunk */
+        { CHUNK("\"content\":\"Look.\",\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"a\","
+                "\"arguments\":\"{}\"}},{\"index\":1,\"function\":{\"name\":\"b\",\"arguments\":\"{ }\"}}]",
+                "null") STOP DONE,
+          "C[Look.]N[a ]A[{}]T[a {}]N[b ]A[{ }]T[b { }]",
+          "Look.",
+          { "{}", "{ }" },
+          WD_FINISH_TOOL_CALLS },
+        /* cut within escapes, a pair of surrogates among them: what is told is whole */
+        { PIECE("0", "\"name\":\"f\"") ARGS("0", "{\\\"t\\\":\\\"a\\\\") ARGS("0", "n\\\\u00")
+              ARGS("0", "e9\\\\ud83d") ARGS("0", "\\\\ude00</tool_call>\\\"") ARGS("0", "}") STOP DONE,
+          "N[f ]A[{\"t\":\"a]A[\\n]A[\\u00e9]A[\\ud83d\\ude00</tool_call>\"]A[}]"
+          "T[f {\"t\":\"a\\n\\u00e9\\ud83d\\ude00</tool_call>\"}]",
+          "",
+          { "{\"t\":\"a\\n\\u00e9\\ud83d\\ude00</tool_call>\"}", NULL },
+          WD_FINISH_TOOL_CALLS },
+        /* the limit of tokens ends the second: a whole reply has it as what the model wrote */
+        { PIECE("0", "\"name\":\"f\",\"arguments\":\"{}\"") PIECE("1", "\"name\":\"g\"")
+              ARGS("1", "{\\\"t\\\":\\\"12") CHUNK("", "\"length\"") DONE,
+          "N[f ]A[{}]T[f {}]N[g ]A[{\"t\":\"12]C[<tool_call>]C[\n{\"name\": \"g\", \"arguments\": "
+          "{\"t\":\"12]",
+          "<tool_call>\n{\"name\": \"g\", \"arguments\": {\"t\":\"12",
+          { "{}", NULL },
+          WD_FINISH_LENGTH },
+    };
+    upstream u;
+    seen s;
+    upstream_start(&u, say_script, NULL);
+    wd_engine *e = open_one(&u, WD_REMOTE_OPTS_DEFAULT);
+    for (size_t i = 0; i < WD_COUNT(of); i++) {
+        wd_generated g;
+        wd_generate rq = ask(&s);
+        rq.chat.tools.text = WD_SPAN_LIT("[{\"type\":\"function\",\"function\":{\"name\":\"labs\"}}]");
+        script = of[i].script;
+        assert_ok(generate(e, &rq, &g, &err));
+        assert_string_equal(s.text, of[i].seen);
+        assert_true(wd_span_is(wd_buf_view(&g.reply.content), of[i].content));
+        assert_int_equal(g.reply.n_call, (size_t)1 + (of[i].calls[1] != NULL));
+        for (size_t k = 0; k < g.reply.n_call; k++)
+            assert_string_equal(g.reply.call[k].args, of[i].calls[k]);
+        assert_int_equal(g.finish, of[i].finish);
+        wd_parsed_free(&g.reply);
+    }
     wd_engine_destroy(e);
     upstream_stop(&u);
 }
@@ -555,6 +603,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_are_read_wherever_the_stream_is_cut),
         cmocka_unit_test(a_reply_comes_as_events_with_its_counts),
+        cmocka_unit_test(calls_are_told_of_while_they_grow),
         cmocka_unit_test(a_request_says_what_was_asked_for),
         cmocka_unit_test(tokens_are_continued_as_they_stand),
         cmocka_unit_test(what_an_upstream_has_no_field_for_is_refused_by_name),

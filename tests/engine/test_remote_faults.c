@@ -415,6 +415,14 @@ static void a_hostile_upstream_gets_nowhere(void **state)
         { NULL, CHUNK("\"tool_calls\":[{\"index\":7}]", "null"), WD_E_CORRUPT, "index" },
         { NULL, CHUNK("\"tool_calls\":[{\"index\":-1}]", "null"), WD_E_CORRUPT, "index" },
         { NULL,
+          CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]", "null")
+              CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"SECRET\"}}]", "null"),
+          WD_E_CORRUPT, "name goes on" },
+        { NULL,
+          CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\"}},{\"index\":1}]", "null")
+              CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"SECRET\"}}]", "null"),
+          WD_E_CORRUPT, "after the next one began" },
+        { NULL,
           CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"SECRET\"}}]",
                 "null") STOP,
           WD_E_CORRUPT, "no JSON object" },

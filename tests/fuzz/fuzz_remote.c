@@ -8,6 +8,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct result {
     wd_parsed reply;
+    wd_buf told; /* of the call that grows */
+    bool growing;
+    uint32_t n_call;
     wd_status st;
     wd_reply_end end;
 } result;
@@ -20,7 +23,23 @@ static void must(bool good)
 
 static wd_status on_event(void *self, const wd_parse_event *ev, wd_err *err)
 {
-    return wd_parsed_collect(self, ev, err);
+    result *r = self;
+    const bool whole = ev->kind == WD_PARSE_TOOL_CALL;
+    if (whole || ev->kind == WD_PARSE_CALL || ev->kind == WD_PARSE_ARGS)
+        must(ev->index == r->n_call);
+    if (ev->kind == WD_PARSE_CALL) {
+        must(!r->growing && ev->name.n);
+        r->growing = true;
+        wd_buf_clear(&r->told);
+    }
+    if (ev->kind == WD_PARSE_ARGS) { /* what is told stays: it is the beginning of the whole */
+        must(r->growing && ev->text.n);
+        wd_buf_span(&r->told, ev->text);
+    }
+    must(!whole || !r->growing || wd_span_eq(ev->text, wd_buf_view(&r->told)));
+    r->growing &= !whole;
+    r->n_call += whole;
+    return wd_parsed_collect(&r->reply, ev, err);
 }
 
 static result read_stream(wd_span text, wd_reply_opts o, size_t step)
@@ -29,7 +48,7 @@ static result read_stream(wd_span text, wd_reply_opts o, size_t step)
     wd_reply *reply;
     wd_err err = { 0 };
     o.event = on_event;
-    o.self = &r.reply;
+    o.self = &r;
     must(!wd_reply_create(&o, &reply, &err));
     for (size_t at = 0; !r.st && at < text.n; at += step)
         r.st = wd_reply_feed(reply, wd_span_sub(text, at, step), &err);
@@ -38,6 +57,7 @@ static result read_stream(wd_span text, wd_reply_opts o, size_t step)
     must(!r.st == !err.text[0]);
     must(!strstr(err.text, "SECRET"));
     wd_reply_destroy(reply);
+    wd_buf_free(&r.told);
     return r;
 }
 
@@ -47,7 +67,7 @@ static void compare(const result *a, const result *b)
          a->end.n_prompt == b->end.n_prompt && a->end.n_cached <= a->end.n_prompt);
     must(wd_span_eq(wd_buf_view(&a->reply.reasoning), wd_buf_view(&b->reply.reasoning)));
     must(a->st || wd_span_eq(wd_buf_view(&a->reply.content), wd_buf_view(&b->reply.content)));
-    must(a->reply.n_call == b->reply.n_call);
+    must(a->reply.n_call == b->reply.n_call && a->n_call == b->n_call);
     for (size_t i = 0; i < a->reply.n_call; i++)
         must(!strcmp(a->reply.call[i].name, b->reply.call[i].name) &&
              !strcmp(a->reply.call[i].args, b->reply.call[i].args));

@@ -506,6 +506,12 @@ class Tools(unittest.TestCase):
             self.assertGreater(min(map(len, pieces.values())), 8)
             self.assertEqual((r.content, r.reasoning_content), ("A moment.", "Let me look."))
 
+            with Server("-m", url + "/v1") as front:  # another server's calls grow here as they do there
+                calls, p = joined_calls(client(front.url).chat.completions.create(**ask, stream=True))
+                self.assertEqual([calls[i]["arguments"] for i in (0, 1)], whole)
+                self.assertGreater(min(len(calls[i]["pieces"]) for i in (0, 1)), 8)
+                self.assertEqual(p.choices[0].finish_reason, "tool_calls")
+
             tool = {"type": "function", "name": "labs", "parameters": Labs.model_json_schema(), "strict": False}
             pieces, done = {}, {}
             with c.responses.stream(model="scripted", input=HELLO, tools=[tool]) as s:

@@ -479,13 +479,15 @@ typedef struct told {
     size_t n_piece; /* of arguments */
 } told;
 
-/* Not within an escape: an even number of backslashes at its end, and no digits missing behind \\u. */
+/* Not within an escape: an even number of backslashes at its end, no digits missing behind \\u, nor the second of a pair. */
 static bool ends_whole(wd_span s)
 {
     size_t n = 0;
     for (size_t digits = 0; digits < 4 && digits + 2 <= s.n; digits++)
         if (s.p[s.n - digits - 1] == 'u' && s.p[s.n - digits - 2] == '\\')
             return false;
+    if (s.n >= 6 && !memcmp(s.p + s.n - 6, "\\uD8", 4))
+        return false;
     while (n < s.n && s.p[s.n - n - 1] == '\\')
         n++;
     return n % 2 == 0;
@@ -565,6 +567,8 @@ static void calls_that_are_sure_are_told_while_they_grow(void **state)
           "told f({\"a\": \"\\\\\\\"漢\\n\\u001f字\\\\\"})told g({\"é\": 2})", false },
         { "<tool_call>{\n  \"name\" : \"f\" ,\n  \"arguments\" :\n{\n}\n}</tool_call>", "told f({\n})",
           false },
+        { CALL("f", "{\"a\": \"\\uD83D\\uDE00\\uD83D\\uDE01x\\u00e9\", \"\\uD83D\\uDE00\": 1}"),
+          "told f({\"a\": \"\\uD83D\\uDE00\\uD83D\\uDE01x\\u00e9\", \"\\uD83D\\uDE00\": 1})", false },
         { CALL("f", "{\"a\": \"</tool_call><tool_call>\"}"), "told f({\"a\": \"</tool_call><tool_call>\"})",
           false },
         { "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}", "told f({\"a\": 1})", false },

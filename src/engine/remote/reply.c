@@ -8,14 +8,16 @@
 
 #define EVENT_BYTES_MAX ((size_t)4 << 20)
 #define REPLY_BYTES_MAX ((size_t)32 << 20) /* of reasoning, content and calls */
-#define CALL_BYTES_MAX ((size_t)1 << 20)   /* as text/parse.h */
+#define CALL_BYTES_MAX ((size_t)1 << 20)   /* of arguments */
 #define NAME_BYTES_MAX 256
+#define CALL_HEAD_MAX 4096 /* what stands around them, a name in escapes included */
 #define CALLS_MAX 128
 #define CHUNK_VALUES_MAX 200000 /* of JSON: each takes memory */
 
 typedef struct call {
+    bool open;
     wd_buf name, args;
-    bool told;
+    wd_parse *parse; /* tells of it; NULL: its arguments have not begun */
 } call;
 
 struct wd_reply {
@@ -25,8 +27,8 @@ struct wd_reply {
     wd_stop *stop;   /* NULL: none was asked for */
     wd_buf passed;   /* what came past it */
     bool stopped;
-    call *call; /* [n_call] */
-    size_t n_call, n_parsed_call;
+    call call;                    /* the last that began */
+    size_t n_call, n_parsed_call; /* begun; told, those in the content included */
     size_t n_bytes, n_piece;
     bool reasoned, finished, has_usage, done;
     wd_reply_end end;
@@ -66,13 +68,13 @@ static wd_status text_of(const wd_reply *r, const json_t *o, const char *key, wd
 
 /* --- content ----------------------------------------------------------------------------------------------- */
 
-/* Events of text/parse.h: its calls count behind those that the upstream took out. */
+/* Events of text/parse.h, of the content or of a call that the upstream took out: all calls are counted together. */
 static wd_status on_parsed(void *arg, const wd_parse_event *ev, wd_err *err)
 {
     wd_reply *r = arg;
     wd_parse_event mine = *ev;
-    if (ev->kind == WD_PARSE_TOOL_CALL)
-        mine.index = (uint32_t)r->n_parsed_call++;
+    mine.index = (uint32_t)r->n_parsed_call;
+    r->n_parsed_call += ev->kind == WD_PARSE_TOOL_CALL;
     return r->o.event(r->o.self, &mine, err);
 }
 
@@ -130,45 +132,66 @@ static wd_status is_object(const wd_reply *r, wd_span json, bool *yes, wd_err *e
     return st == WD_E_NOMEM ? WD_FAIL(err, st, "%s: no memory for its reply", name_of(r)) : WD_OK;
 }
 
-/* A call that the limit of tokens cut off is what the model wrote of it, as in the local engine. */
-static wd_status tell_part(wd_reply *r, const call *c, wd_err *err)
+/* The open call goes through text/parse.h as the model would have written it, which tells of it while it grows: between
+ * characters and escapes, wherever the upstream cut it. */
+static wd_status begin_telling(wd_reply *r, wd_err *err)
 {
-    wd_buf b = { 0 };
-    wd_buf_str(&b, "<tool_call>\n{\"name\": ");
-    wd_buf_json(&b, wd_buf_view(&c->name));
-    wd_buf_str(&b, ", \"arguments\": ");
-    wd_buf_span(&b, wd_buf_view(&c->args));
-    wd_status st = wd_buf_check(&b, "reply", err);
-    const wd_parse_event ev = { .kind = WD_PARSE_CONTENT, .text = wd_buf_view(&b) };
+    const wd_parse_opts o = { .sure_calls = true, .max_call_bytes = CALL_BYTES_MAX + CALL_HEAD_MAX };
+    wd_buf head = { 0 };
+    wd_buf_str(&head, "<tool_call>\n{\"name\": ");
+    wd_buf_json(&head, wd_buf_view(&r->call.name));
+    wd_buf_str(&head, ", \"arguments\": ");
+    wd_status st = wd_buf_check(&head, "reply", err);
     if (!st)
-        st = r->o.event(r->o.self, &ev, err);
-    wd_buf_wipe(&b);
-    wd_buf_free(&b);
+        st = wd_parse_create(&o, on_parsed, r, &r->call.parse, err);
+    if (!st)
+        st = wd_parse_feed(r->call.parse, wd_buf_view(&head), err);
+    wd_buf_wipe(&head);
+    wd_buf_free(&head);
     return st;
 }
 
-static wd_status tell_call(wd_reply *r, call *c, bool cut, wd_err *err)
+static wd_status tell_args(wd_reply *r, wd_span args, wd_err *err)
 {
-    if (c->told)
+    if (!args.n)
         return WD_OK;
-    c->told = true;
-    if (!c->args.n)
-        wd_buf_str(&c->args, "{}"); /* what some servers send for a function without parameters */
-    WD_TRY(wd_buf_check(&c->args, "reply", err));
-    bool object = false;
-    WD_TRY(is_object(r, wd_buf_view(&c->args), &object, err));
-    if (!c->name.n || !object)
-        return cut ? tell_part(r, c, err)
-                   : corrupt(r, "a call has no name, or arguments that are no JSON object", err);
-    const wd_parse_event ev = { WD_PARSE_TOOL_CALL, wd_buf_view(&c->args), wd_buf_view(&c->name),
-                                (uint32_t)r->n_parsed_call++ };
-    return r->o.event(r->o.self, &ev, err);
+    if (!r->call.parse)
+        WD_TRY(begin_telling(r, err));
+    return wd_parse_feed(r->call.parse, args, err);
 }
 
-static wd_status tell_calls(wd_reply *r, size_t before, bool cut, wd_err *err)
+/* Empties it for the next one. */
+static void drop_call(wd_reply *r)
 {
-    for (size_t i = 0; i < WD_MIN(before, r->n_call); i++)
-        WD_TRY(tell_call(r, &r->call[i], cut, err));
+    call *c = &r->call;
+    wd_parse_destroy(c->parse);
+    wd_buf_wipe(&c->name);
+    wd_buf_wipe(&c->args);
+    wd_buf_free(&c->name);
+    wd_buf_free(&c->args);
+    *c = (call){ .name.max = NAME_BYTES_MAX + 1, .args.max = CALL_BYTES_MAX + 1 };
+}
+
+/* The open call is complete; or the limit of tokens may have cut it off: then it is what the model wrote of it, as in the
+ * local engine. */
+static wd_status end_call(wd_reply *r, bool may_be_cut, wd_err *err)
+{
+    static const wd_span none = { (const uint8_t *)"{}",
+                                  2 }; /* what is meant where a function has no parameters */
+    call *c = &r->call;
+    bool object = false;
+    if (!c->open)
+        return WD_OK;
+    WD_TRY(is_object(r, c->args.n ? wd_buf_view(&c->args) : none, &object, err));
+    const bool whole = object && c->name.n;
+    if (!whole && !may_be_cut)
+        return corrupt(r, "a call has no name, or arguments that are no JSON object", err);
+    if (!c->args.n)
+        WD_TRY(tell_args(r, none, err));
+    if (whole)
+        WD_TRY(wd_parse_feed(c->parse, WD_SPAN_LIT("}\n</tool_call>"), err));
+    WD_TRY(wd_parse_end(c->parse, err));
+    drop_call(r);
     return WD_OK;
 }
 
@@ -176,6 +199,7 @@ static wd_status put_call(wd_reply *r, const json_t *v, wd_err *err)
 {
     const json_t *index = json_object_get(v, "index"), *fn = json_object_get(v, "function");
     wd_span name, args;
+    call *c = &r->call;
     const json_int_t i = json_is_integer(index) ? json_integer_value(index) : -1;
     if (i < 0 || i > (json_int_t)r->n_call || i >= CALLS_MAX)
         return corrupt(r, "a call's index is not the next, or too large", err);
@@ -183,22 +207,22 @@ static wd_status put_call(wd_reply *r, const json_t *v, wd_err *err)
     WD_TRY(text_of(r, fn, "arguments", &args, err));
     WD_TRY(count(r, name.n + args.n, err));
     if (i == (json_int_t)r->n_call) {
-        call *more = wd_realloc(r->call, r->n_call + 1, sizeof *more);
-        if (!more)
-            return WD_FAIL(err, WD_E_NOMEM, "%s: no memory for its reply", name_of(r));
-        r->call = more;
-        r->call[r->n_call++] = (call){ .name.max = NAME_BYTES_MAX + 1, .args.max = CALL_BYTES_MAX + 1 };
-        WD_TRY(tell_calls(r, (size_t)i, false, err)); /* those before it are complete */
-    }
-    call *c = &r->call[i];
-    if (c->told)
+        WD_TRY(end_call(r, false, err)); /* the one before it is complete */
+        drop_call(r);
+        c->open = true;
+        r->n_call++;
+    } else if (i + 1 < (json_int_t)r->n_call) {
         return corrupt(r, "a call goes on after the next one began", err);
+    }
+    if (name.n && c->parse)
+        return corrupt(r, "a call's name goes on after its arguments began", err);
     if (c->name.n + name.n > NAME_BYTES_MAX || c->args.n + args.n > CALL_BYTES_MAX)
         return WD_FAIL(err, WD_E_LIMIT, "%s: a call of more than %zu bytes", name_of(r), CALL_BYTES_MAX);
     wd_buf_span(&c->name, name);
     wd_buf_span(&c->args, args);
     WD_TRY(wd_buf_check(&c->name, "reply", err));
-    return wd_buf_check(&c->args, "reply", err);
+    WD_TRY(wd_buf_check(&c->args, "reply", err));
+    return tell_args(r, args, err);
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------ */
@@ -367,13 +391,7 @@ void wd_reply_destroy(wd_reply *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->n_call; i++) {
-        wd_buf_wipe(&r->call[i].name);
-        wd_buf_wipe(&r->call[i].args);
-        wd_buf_free(&r->call[i].name);
-        wd_buf_free(&r->call[i].args);
-    }
-    wd_free(r->call);
+    drop_call(r);
     wd_parse_destroy(r->parse);
     wd_stop_destroy(r->stop);
     wd_buf_wipe(&r->passed);
@@ -396,7 +414,7 @@ wd_status wd_reply_finish(wd_reply *r, wd_reply_end *out, wd_err *err)
     if (!r->finished)
         return WD_FAIL(err, WD_E_IO, "%s: the stream ended before the reply did", name_of(r));
     WD_TRY(end_content(r, err));
-    WD_TRY(tell_calls(r, r->n_call, r->end.finish == WD_FINISH_LENGTH, err));
+    WD_TRY(end_call(r, r->end.finish == WD_FINISH_LENGTH, err));
     *out = r->end;
     if (!r->has_usage)
         out->n_reply = r->n_piece;

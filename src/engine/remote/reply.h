@@ -1,8 +1,9 @@
 /* An upstream's reply to /chat/completions or /completions, taken apart chunk by chunk into the events of the port.
  *
  * Reasoning that the upstream keeps apart ("reasoning_content", "reasoning") is passed on as such. Content goes through
- * text/parse.h, for upstreams that leave the model's own tags in it; calls that the upstream took out are put together
- * and handed on when they are complete. Every value is checked; what the reply says is never in an error's sentence.
+ * text/parse.h, for upstreams that leave the model's own tags in it, where a call is handed on when it is complete. One that
+ * the upstream took out is told of while it grows (text/parse.h, sure_calls); that it becomes a call is not sure for all that:
+ * WD_E_CORRUPT at its end where it does not. Every value is checked; what the reply says is never in an error's sentence.
  */
 #ifndef WD_ENGINE_REMOTE_REPLY_H
 #define WD_ENGINE_REMOTE_REPLY_H
