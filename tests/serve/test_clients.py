@@ -151,6 +151,57 @@ class RealModel(unittest.TestCase):
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}])
         self.assertIn("no images", str(e.exception))
 
+    def test_a_stream_ends_before_its_stop_string_wherever_tokens_end(self):
+        text = self.chat().choices[0].message.content
+        for at in range(0, min(len(text) - 6, 18), 3):
+            stop = text[at:at + 6]
+            parts = list(self.chat(stop=stop, stream=True))
+            self.assertEqual("".join(p.choices[0].delta.content or "" for p in parts), text[:text.index(stop)])
+            self.assertEqual(parts[-1].choices[0].finish_reason, "stop")
+
+    def test_fields_of_vllm_and_newer_ones(self):
+        r = self.client.chat.completions.create(model="demo-text", messages=HELLO, temperature=0, max_completion_tokens=3)
+        self.assertEqual((r.usage.completion_tokens, r.choices[0].finish_reason), (3, "length"))
+        ids = self.server.get("/tokenize", {"messages": HELLO})["tokens"]
+        r = self.chat(extra_body={"prompt_logprobs": 2}).prompt_logprobs
+        self.assertEqual((len(r), r[0]), (len(ids), None))
+        for i, seen in enumerate(r[1:], 1):
+            self.assertIn(str(ids[i]), seen)  # the token itself, whether it is among the best or not
+            self.assertEqual(sorted(x["rank"] for x in seen.values() if x["rank"]), [1, 2])
+            self.assertTrue(all(x["logprob"] <= 0 and isinstance(x["decoded_token"], str) for x in seen.values()))
+            best = {x["rank"]: x["logprob"] for x in seen.values() if x["rank"]}
+            self.assertTrue(best[1] >= best[2] >= min(x["logprob"] for x in seen.values()))
+        r = self.client.completions.create(model="demo-text", prompt=ids, temperature=0, max_tokens=8, logprobs=2).choices[0].logprobs
+        for token, lp, top in zip(r.tokens, r.token_logprobs, r.top_logprobs, strict=True):
+            self.assertEqual((len(top), max(top.values()), top[token]), (2, lp, lp))  # greedy
+
+    def test_metrics_have_vllms_names(self):
+        self.chat(stream=True)
+        types, values = {}, {}
+        for line in self.server.ask("GET", "/metrics")[2].decode().splitlines():
+            if line.startswith("# TYPE "):
+                types.update([line.split()[2:]])
+            elif not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                values[name] = float(value)
+                family = name.split("{")[0]
+                self.assertTrue(family in types or family.rsplit("_", 1)[0] in types, line)
+        # docs.vllm.ai, "Production Metrics"; counters with the suffix that Prometheus' client gives them
+        for kind, names in {
+                "gauge": "num_requests_running num_requests_waiting kv_cache_usage_perc",
+                "counter": "prompt_tokens_total generation_tokens_total request_success_total num_preemptions_total "
+                           "prefix_cache_queries_total prefix_cache_hits_total mm_cache_queries_total mm_cache_hits_total",
+                "histogram": "time_to_first_token_seconds inter_token_latency_seconds e2e_request_latency_seconds "
+                             "request_queue_time_seconds request_prompt_tokens request_generation_tokens"}.items():
+            for name in names.split():
+                self.assertEqual(types.get("vllm:" + name), kind, name)
+                if kind == "histogram":
+                    runs = [v for k, v in values.items() if k.startswith(f"vllm:{name}_bucket")]
+                    self.assertEqual(runs, sorted(runs))
+                    self.assertEqual(runs[-1], values[f'vllm:{name}_count{{model_name="demo-text"}}'])
+                    self.assertGreater(runs[-1], 0)
+        self.assertTrue(any(k.startswith("ward_build_info{version=") for k in values))
+
     def test_models_and_embeddings(self):
         self.assertEqual([m.id for m in self.client.models.list()], ["demo-text"])
         self.assertEqual(self.client.models.retrieve("demo-text").owned_by, "ward")
@@ -307,6 +358,13 @@ class GoldenModel(unittest.TestCase):
             mixed = server.get("/v1/rerank", {"query": {"text": "nodule", "image": url}, "documents": [
                 {"image": url}, {"text": "x"}, "y"]})
             self.assertEqual(len(mixed["results"]), 3)
+            self.assertEqual(server.get("/v2/rerank", {"query": {"text": "nodule", "image": url}, "documents": [
+                {"image": url}, {"text": "x"}, "y"]})["results"], [{k: x[k] for k in ("index", "relevance_score")} for x in mixed["results"]])
+            # pictures have the scores together that they have alone, to the bit
+            r = subprocess.run([sys.executable, pathlib.Path(__file__).parents[2] / "bench/rerank.py", "--url", server.url + "/v1",
+                                "--size", "96x64", "--rounds", "1", "--json"], capture_output=True, timeout=program.PATIENCE)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual((json.loads(r.stdout)["documents"], json.loads(r.stdout)["scores_apart"]), (12, 0))
             v = server.get("/v1/embeddings", {"input": [{"text": "a film", "image": url}, "a film"]})
             self.assertNotEqual(v["data"][0]["embedding"], v["data"][1]["embedding"])
 
