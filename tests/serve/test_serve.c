@@ -20,6 +20,8 @@ typedef struct rig {
     pthread_cond_t changed;
     bool shut;          /* under mu: tokens wait for it to become false */
     size_t n_waiting;   /* under mu: generations that stand before the gate */
+    int thinking;       /* under mu: wd_chat's, of the last generation */
+    bool vision_id;     /* likewise */
     size_t n_cancelled; /* under mu: of them, those whose flag rose while they stood there */
 } rig;
 
@@ -29,6 +31,8 @@ static void gate(void *ctx, const wd_generate *rq, size_t i)
     rig *r = ctx;
     (void)i;
     pthread_mutex_lock(&r->mu);
+    r->thinking = rq->chat.enable_thinking;
+    r->vision_id = rq->chat.add_vision_id;
     if (r->shut) {
         r->n_waiting++;
         pthread_cond_broadcast(&r->changed);
@@ -599,6 +603,38 @@ static void paths_methods_hosts_and_origins_are_checked(void **state)
     rig_stop(&r);
 }
 
+static void template_kwargs_reach_the_template(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *body;
+        int thinking;
+        bool vision_id;
+    } of[] = {
+        { CHAT, "{" USER "}", WD_UNSET, false },
+        { CHAT, "{" USER ",\"chat_template_kwargs\":{\"enable_thinking\":false}}", WD_OFF, false },
+        { CHAT, "{" USER ",\"chat_template_kwargs\":{\"enable_thinking\":true,\"add_vision_id\":true}}",
+          WD_ON, true },
+        { "/v1/responses", "{\"input\":\"x\",\"chat_template_kwargs\":{\"enable_thinking\":false}}", WD_OFF,
+          false },
+        { "/v1/responses", "{\"input\":\"x\",\"reasoning\":{\"effort\":\"minimal\"}}", WD_OFF, false },
+        { "/v1/responses", "{\"input\":\"x\",\"reasoning\":{\"effort\":\"high\"}}", WD_UNSET, false },
+    };
+    static rig r;
+    rig_init(&r, (const char *const[]){ "x" }, 1);
+    rig_start(&r);
+    for (size_t i = 0; i < WD_COUNT(of); i++) {
+        answer a = get(&r, of[i].path, of[i].body);
+        assert_int_equal(a.status, 200);
+        answer_free(&a);
+        pthread_mutex_lock(&r.mu);
+        assert_int_equal(r.thinking, of[i].thinking);
+        assert_int_equal(r.vision_id, of[i].vision_id);
+        pthread_mutex_unlock(&r.mu);
+    }
+    rig_stop(&r);
+}
+
 static void the_engines_failures_become_statuses(void **state)
 {
     (void)state;
@@ -858,6 +894,7 @@ int main(void)
         cmocka_unit_test(a_call_that_is_demanded_comes_as_one),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(paths_methods_hosts_and_origins_are_checked),
+        cmocka_unit_test(template_kwargs_reach_the_template),
         cmocka_unit_test(the_engines_failures_become_statuses),
         cmocka_unit_test(a_body_beyond_the_limit_is_refused_and_read_to_its_end),
         cmocka_unit_test(only_loopback_is_listened_on),
