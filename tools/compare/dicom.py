@@ -44,14 +44,34 @@ def files_of(directories):
                 yield os.path.join(root, name)
 
 
-def ours(dump, path, flag=None):
-    run = subprocess.run([dump, *([flag] if flag else []), path], stdout=subprocess.PIPE, check=False)
-    line, _, rest = run.stdout.partition(b"\n")
-    head = json.loads(line)
+class Dump:
+    """One dicom_dump, asked for one thing of one file at a time."""
+
+    def __init__(self, program):
+        self.p = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, kind, path):
+        """The line about it and the bytes."""
+        self.p.stdin.write(f"{kind} {path}\n".encode())
+        self.p.stdin.flush()
+        line = self.p.stdout.readline()
+        if not line:
+            sys.exit(f"dicom_dump ended: {kind} {path}")
+        head = json.loads(line)
+        return head, self.p.stdout.read(head["bytes"])
+
+    def end(self):
+        self.p.stdin.close()
+        if self.p.wait():
+            sys.exit(f"dicom_dump: exit status {self.p.returncode}")
+
+
+def ours(dump, path, what="s"):
+    head, rest = dump.ask(what, path)
     if "error" in head:
         return head, None
     kind = np.float32 if head["float"] else np.int32 if head["signed"] else np.uint32
-    kind, samples = {"-v": (np.float32, 1), "-r": (np.uint8, 3)}.get(flag, (kind, head["samples"]))
+    kind, samples = {"v": (np.float32, 1), "r": (np.uint8, 3)}.get(what, (kind, head["samples"]))
     return head, np.frombuffer(rest, kind).reshape(head["frames"], head["rows"], head["cols"], samples)
 
 
@@ -167,7 +187,7 @@ def compare_drawing(dump, directories):
         if ds.get("SamplesPerPixel", 1) == 1 and ds.PhotometricInterpretation != "PALETTE COLOR" and (
                 "SharedFunctionalGroupsSequence" not in ds and "FloatPixelData" not in ds):
             value = util.apply_modality_lut(want[..., 0], ds).astype(np.float32)
-            _, got = ours(dump, path, "-v")
+            _, got = ours(dump, path, "v")
             n_value += 1
             if not np.array_equal(value, got[..., 0]) and name not in MASKED:
                 print(f"DIFFERENT values after the modality transform: {name}")
@@ -175,7 +195,7 @@ def compare_drawing(dump, directories):
         picture = drawn(ds, want)
         if picture is None or name in MASKED:
             continue
-        _, got = ours(dump, path, "-r")
+        _, got = ours(dump, path, "r")
         n_drawn += 1
         diff = np.abs(got.astype(int) - picture.astype(int)).max()
         if diff > 1:
@@ -193,9 +213,9 @@ def compare_names(dump, directory):
         ds = pydicom.dcmread(path)
         ds.decode()
         want = str(ds.get("PatientName", "")).rstrip(" =^")
-        got = subprocess.run([dump, "-t", path], stdout=subprocess.PIPE, check=True).stdout
+        head, got = dump.ask("t", path)
         n += 1
-        if got.decode("utf-8").rstrip(" =^\0") != want:
+        if "error" in head or got.decode("utf-8").rstrip(" =^\0") != want:
             print(f"DIFFERENT name in {os.path.basename(path)}")
             n_bad += 1
     print(f"character sets: {n} files, {n_bad} differences")
@@ -209,9 +229,11 @@ def main():
     a = p.parse_args()
     warnings.simplefilter("ignore")
     print(f"pydicom {pydicom.__version__}")
-    n_file, n_bad = compare_pixels(a.dump, a.directories or [DATA])
-    n_bad += compare_drawing(a.dump, a.directories or [DATA])
-    n_bad += compare_names(a.dump, os.path.join(DATA, "charset_files"))
+    dump = Dump(a.dump)
+    n_file, n_bad = compare_pixels(dump, a.directories or [DATA])
+    n_bad += compare_drawing(dump, a.directories or [DATA])
+    n_bad += compare_names(dump, os.path.join(DATA, "charset_files"))
+    dump.end()
     return 0 if n_file and not n_bad else 1
 
 
