@@ -125,9 +125,9 @@ class Experiments(Data):
     def test_kill_9_under_load_loses_nothing_that_was_acknowledged(self):
         token, rand = self.key("clinician"), random.Random(9)
         plain = Server("-m", MODEL)
-        load_s = plain.ready_s
+        load_s, load_cpu_s = plain.ready_s, plain.ready_cpu_s
         plain.end()
-        done, restarts, lock = [], [], threading.Lock()
+        done, restarts, restarts_cpu, lock = [], [], [], threading.Lock()
 
         def work(server, seed):
             rand, n = random.Random(seed), 0
@@ -150,6 +150,7 @@ class Experiments(Data):
         for i in range(KILLS + 1):
             s = self.server()
             restarts.append(s.ready_s)
+            restarts_cpu.append(s.ready_cpu_s)
             workers = [threading.Thread(target=work, args=(s, 10 * i + k)) for k in range(4)]
             for w in workers:
                 w.start()
@@ -164,6 +165,7 @@ class Experiments(Data):
                 w.join()
         with self.server() as s:
             restarts.append(s.ready_s)
+            restarts_cpu.append(s.ready_cpu_s)
             self.assertEqual(s.ask("POST", CHAT, chat(), token)[0], 200)
         self.assertIn("nothing was changed", self.ward("audit", "verify"))
         records = self.records("--action", "chat.create")
@@ -176,8 +178,11 @@ class Experiments(Data):
         worst = max(restarts) - load_s
         say(f"kill -9: {KILLS + 1} kills, {len(done)} acknowledged requests, each recorded as done; {n_open} of {len(begun)} closed as "
             f"interrupted; ready after {statistics.median(restarts):.2f} s (median), {max(restarts):.2f} s (worst), without audit "
-            f"{load_s:.2f} s")
-        self.assertLess(worst, 2 if TIMES else 2 + 5 * load_s)
+            f"{load_s:.2f} s; processor time until then {max(restarts_cpu):.2f} s (worst), without audit {load_cpu_s:.2f} s")
+        # on a machine that others use too, a restart's work is held to that bound, and not how long it had to wait for them
+        self.assertLess(max(restarts_cpu) - load_cpu_s, 2)
+        if TIMES:
+            self.assertLess(worst, 2)
 
     # ---- a full disk
 
