@@ -71,7 +71,7 @@ class Server:
         self.reader = threading.Thread(target=self._read_log)
         self.reader.start()
         head = b""
-        while not head.endswith(b"}\n"):
+        while not ("\n" + head.decode()).endswith("\n}\n"):
             line = self.process.stdout.readline()
             if not line:
                 self.end(signal.SIGKILL)
