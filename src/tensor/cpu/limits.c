@@ -152,12 +152,15 @@ static void trial_part(void *arg, unsigned worker, unsigned n_worker)
 {
     trial *t = arg;
     if (t->peak) {
-        t->sink[worker % WD_COUNT(t->sink)] = t->peak(t->rounds);
+        const double sum = t->peak(t->rounds); /* anything */
+        uint64_t bits;
+        memcpy(&bits, &sum, sizeof bits);
+        t->sink[worker % WD_COUNT(t->sink)] = bits;
         return;
     }
     size_t first, last;
     wd_pool_share(t->n, GRAIN, worker, n_worker, &first, &last);
-    t->sink[worker % WD_COUNT(t->sink)] = (double)t->read(t->buffer + first, last - first, t->ahead);
+    t->sink[worker % WD_COUNT(t->sink)] = t->read(t->buffer + first, last - first, t->ahead);
 }
 
 static double timed(trial *t)

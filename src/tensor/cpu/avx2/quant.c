@@ -127,7 +127,8 @@ static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const i
         xg++;
         w += w_group;
         scale += STRIPE * sizeof(wd_f16);
-        zero += four_bits ? STRIPE : 0;
+        if (four_bits)
+            zero += STRIPE;
     }
     WD_UNROLL
     for (int r = 0; r < R; r++) {
