@@ -1,7 +1,8 @@
 /* AVX-512-VNNI products with quantised weights: VPDPBUSD adds four products of bytes to each of 16 outputs.
  *
  * A stripe's 16 outputs are a register; a row's four activations are broadcast. R rows times S stripes keep their sums
- * of a group in registers, and then their results; the group's scales are applied once for all of its inputs.
+ * of a group in registers, and then their results; the group's scales are applied once for all of its inputs. Eight steps
+ * are written out: in a loop of one, GCC copies every sum twice a step, 24 moves beside 12 products.
  *
  * Few rows wait for memory: they take one stripe at a time, because two are two streams, which are read more slowly than
  * one, and fetch ahead to the second-level cache, whose places for lines under way are more than the first level's. */
@@ -14,6 +15,7 @@ enum {
     FEW = 4,                    /* rows that wait for memory */
     AHEAD = 2048,               /* bytes of weights, */
     SCALES_AHEAD = 16 * STRIPE, /* and scales and zeros of 16 groups */
+    BLOCK = 32,                 /* inputs written out; every group is a multiple */
 };
 
 static WD_ALWAYS_INLINE __m512i four(const int8_t *p)
@@ -23,10 +25,12 @@ static WD_ALWAYS_INLINE __m512i four(const int8_t *p)
     return _mm512_set1_epi32(v);
 }
 
-static WD_ALWAYS_INLINE void group_w8(const wd_mmq *m, const int R, const int S, bool ahead, const int8_t *x,
+/* BLOCK inputs of R rows and S stripes onto s. */
+static WD_ALWAYS_INLINE void block_w8(const wd_mmq *m, const int R, const int S, bool ahead, const int8_t *x,
                                       const uint8_t *w, size_t w_stripe, uintptr_t next, __m512i s[][STRIPES])
 {
-    for (size_t k = 0; k < m->group; k += 4, w += 4 * STRIPE, next += 4 * STRIPE * S) {
+    WD_UNROLL
+    for (size_t k = 0; k < BLOCK; k += 4, w += 4 * STRIPE, next += 4 * STRIPE * (size_t)S) {
         __m512i wv[STRIPES];
         WD_UNROLL
         for (int c = 0; c < S; c++) {
@@ -44,11 +48,12 @@ static WD_ALWAYS_INLINE void group_w8(const wd_mmq *m, const int R, const int S,
     }
 }
 
-static WD_ALWAYS_INLINE void group_w4(const wd_mmq *m, const int R, const int S, bool ahead, const int8_t *x,
+static WD_ALWAYS_INLINE void block_w4(const wd_mmq *m, const int R, const int S, bool ahead, const int8_t *x,
                                       const uint8_t *w, size_t w_stripe, uintptr_t next, __m512i s[][STRIPES])
 {
     const __m512i mask = _mm512_set1_epi8(15);
-    for (size_t k = 0; k < m->group; k += 8, w += 4 * STRIPE, next += 4 * STRIPE * S) {
+    WD_UNROLL
+    for (size_t k = 0; k < BLOCK; k += 8, w += 4 * STRIPE, next += 4 * STRIPE * (size_t)S) {
         __m512i low[STRIPES], high[STRIPES];
         WD_UNROLL
         for (int c = 0; c < S; c++) {
@@ -67,6 +72,20 @@ static WD_ALWAYS_INLINE void group_w4(const wd_mmq *m, const int R, const int S,
                 s[r][c] = _mm512_dpbusd_epi32(s[r][c], high[c], u);
             }
         }
+    }
+}
+
+/* The sums of a group onto s. */
+static WD_ALWAYS_INLINE void group_sums(const wd_mmq *m, const bool four_bits, const int R, const int S,
+                                        bool ahead, const int8_t *x, const uint8_t *w, size_t w_stripe,
+                                        uintptr_t next, __m512i s[][STRIPES])
+{
+    const size_t w_block = BLOCK * STRIPE / (four_bits ? 2 : 1);
+    for (size_t k = 0; k < m->group; k += BLOCK, w += w_block, next += (size_t)S * w_block) {
+        if (four_bits)
+            block_w4(m, R, S, ahead, x + k, w, w_stripe, next, s);
+        else
+            block_w8(m, R, S, ahead, x + k, w, w_stripe, next, s);
     }
 }
 
@@ -107,10 +126,7 @@ static WD_TILE void tile(const wd_mmq *m, const bool four_bits, const int R, con
                 s[r][c] = four_bits ? _mm512_setzero_si512()
                                     : _mm512_set1_epi32(xg[(size_t)r * n_group].shift);
         }
-        if (four_bits)
-            group_w4(m, R, S, ahead, x, w, w_stripe, next, s);
-        else
-            group_w8(m, R, S, ahead, x, w, w_stripe, next, s);
+        group_sums(m, four_bits, R, S, ahead, x, w, w_stripe, next, s);
         WD_UNROLL
         for (int c = 0; c < S; c++) {
             const size_t mine = at + (size_t)c * n_group * STRIPE;
