@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Peak memory of a command of ward, and how much of it is not the mapped checkpoint.
+"""Peak memory of a command, and how much of it is not mapped files as a checkpoint is; of several, one after the other.
 
-    bench/memory.py WARD chat -m MODEL -t 0 -n 8 --ignore-end --json [-i PICTURE] PROMPT"""
+    bench/memory.py WARD chat -m MODEL -t 0 -n 8 --ignore-end --json [-i PICTURE] PROMPT
+    bench/memory.py WARD bench MODEL --seconds 0 --repeat 1 --only prefill --prefill 2048 -- \\
+                    LLAMA_BIN_DIR/llama-bench -m MODEL.gguf -r 1 -n 0 -p 2048 --no-warmup"""
+import itertools
+import os
 import subprocess
 import sys
 import time
 
 
-def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    p = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+def watch(command):
+    """Prints what the command had; returns its exit status."""
+    p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     own = total = 0
     while p.poll() is None:
         try:
@@ -21,8 +24,16 @@ def main():
         except (OSError, KeyError):
             pass    # it has just ended
         time.sleep(0.005)
-    print(f"{total / 1024:.0f} MiB resident at most, of which {own / 1024:.0f} MiB were not mapped files")
+    print(f"{os.path.basename(command[0])}: {total / 1024:.0f} MiB resident at most, of which {own / 1024:.0f} MiB were not "
+          "mapped files", flush=True)
     return p.returncode
+
+
+def main():
+    commands = [list(words) for cut, words in itertools.groupby(sys.argv[1:], lambda w: w == "--") if not cut]
+    if not commands or len(commands[0]) < 2:
+        sys.exit(__doc__)
+    return max(map(abs, map(watch, commands)))
 
 
 if __name__ == "__main__":
