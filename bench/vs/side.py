@@ -16,6 +16,11 @@ import zlib
 TASKS = ["prefill 512", "prefill 2048", "decode 0", "decode 4096", "image 512", "image 1024", "rerank 12", "batch 8"]
 STEPS = 32    # tokens decoded in a run
 IN_SECONDS = ("image", "rerank")
+SYSTEM = ("Judge whether the Document meets the requirements based on the Query and the Instruct provided. Note that the "
+          'answer can only be "yes" or "no".')    # the reranker's words, for peers that have no ranking of their own
+QUERY = "Finding {}: a small nodule in the right upper lobe, unchanged since last year."
+ASKED = "<Instruct>: Given a search query, retrieve relevant candidates that answer the query.\n<Query>:{}\n<Document>:"
+IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
 def arguments(ap, tasks=TASKS):
@@ -133,6 +138,12 @@ def answer_tasks(real, measure):
             print(json.dumps({"value": measure(*line.split())}), file=real, flush=True)
         except Exception as e:    # whatever a peer throws is an answer
             print(json.dumps({"error": f"{type(e).__name__}: {e}"[:300]}), file=real, flush=True)
+
+
+def rerank_prompt(query):
+    """One pair as it is read, for a peer that renders no chat."""
+    return (f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{ASKED.format(query)}{IMAGE}<|im_end|>\n"
+            "<|im_start|>assistant\n")
 
 
 def noise_png(width, height, seed):

@@ -5,8 +5,9 @@
 
 MODEL, MODEL.gguf and MMPROJ.gguf come from bench/random-checkpoint.py (quantised ones: llama-quantize, ward quantize).
 LLAMA_BIN_DIR holds llama-bench, llama-batched-bench, llama-mtmd-cli and llama-server, built for this machine
-(GGML_NATIVE=ON); or libllama.so and the libraries beside it, which do all but images and ranking (llama_lib.py). Decode is timed without sampling on both sides; an image is the vision tower alone on both; ranking is
-llama-server with a chat of the reranker's words, its prefix cache on, one token of answer."""
+(GGML_NATIVE=ON); or libllama.so and the libraries beside it, which do all but images and ranking (llama_lib.py).
+Decode is timed without sampling on both sides; an image is the vision tower alone on both; ranking is llama-server with a
+chat of the reranker's words, its prefix cache on, one token of answer."""
 import argparse
 import base64
 import json
@@ -20,9 +21,6 @@ import urllib.request
 
 import side
 
-SYSTEM = ("Judge whether the Document meets the requirements based on the Query and the Instruct provided. Note that the "
-          'answer can only be "yes" or "no".')
-QUERY = "Finding {}: a small nodule in the right upper lobe, unchanged since last year."
 PORT = 18437
 
 
@@ -42,7 +40,7 @@ class Llama:
     def bench(self, *what):
         out, _ = side.output([self.program("llama-bench"), "-m", self.args.gguf, "-r", "1", "-o", "json", "-t", self.threads,
                               *what])
-        return json.loads(out)[0]["avg_ts"]
+        return json.loads(out)[-1]["avg_ts"]
 
     def image(self, pixels, run):
         if not self.args.mmproj:
@@ -74,7 +72,7 @@ class Llama:
             self.ask("warm up", images[0])
             start = time.monotonic()
             for image in images:
-                self.ask(QUERY.format(run + 1), image)
+                self.ask(side.QUERY.format(run + 1), image)
             return time.monotonic() - start
         finally:
             server.terminate()
@@ -94,10 +92,8 @@ class Llama:
 
     @staticmethod
     def ask(query, image):
-        text = ("<Instruct>: Given a search query, retrieve relevant candidates that answer the query.\n<Query>:" + query +
-                "\n<Document>:")
-        body = {"messages": [{"role": "system", "content": SYSTEM},
-                             {"role": "user", "content": [{"type": "text", "text": text}, {
+        body = {"messages": [{"role": "system", "content": side.SYSTEM},
+                             {"role": "user", "content": [{"type": "text", "text": side.ASKED.format(query)}, {
                                  "type": "image_url", "image_url": {"url": "data:image/png;base64," + image}}]}],
                 "max_tokens": 1, "temperature": 0, "cache_prompt": True}
         rq = urllib.request.Request(f"http://127.0.0.1:{PORT}/v1/chat/completions", json.dumps(body).encode(),
@@ -108,7 +104,7 @@ class Llama:
     def measure(self, task, run):
         kind, size = task.split()
         if kind == "prefill":
-            return self.bench("-p", size, "-n", "0")
+            return self.bench("-p", "64," + size, "-n", "0", "--no-warmup")    # 64 tokens warm up, not as many again
         if kind == "decode":
             return self.bench("-p", "0", "-n", str(side.STEPS), "-d", size)
         return {"image": lambda: self.image(int(size), run), "rerank": lambda: self.rerank(int(size), run),
