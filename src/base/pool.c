@@ -7,9 +7,12 @@
  * Invariants
  *   1. fn and arg change only while left == 0 and are published by the release store of round.
  *   2. A worker that sleeps has announced it under mu; whoever wakes it takes mu, so no wake-up is lost.
+ *   3. What is left of a member's share only becomes smaller while a loop runs, and is set anew only while left == 0; it
+ *      publishes no data but itself.
  */
 #include "base/pool.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,6 +25,8 @@
 #define SPIN_NS 50000u
 
 typedef struct member {
+    WD_ALIGNED(64)
+    _Atomic uint64_t share; /* grains that nobody has taken: the first << 32 | behind the last */
     struct wd_pool *pool;
     unsigned index;
     pthread_t thread;
@@ -170,4 +175,61 @@ void wd_pool_share(size_t n, size_t grain, unsigned worker_i, unsigned n_worker,
     const size_t pieces = (n + grain - 1) / grain;
     *first = WD_MIN(n, pieces * worker_i / n_worker * grain);
     *last = WD_MIN(n, pieces * (worker_i + 1) / n_worker * grain);
+}
+
+typedef struct deal_job {
+    wd_pool *pool;
+    size_t n, grain;
+    uint32_t most; /* grains */
+    wd_pool_piece_fn fn;
+    void *arg;
+} deal_job;
+
+/* Half of what is left, at most `most`: off the front for the owner, off the back for others. */
+static bool take(_Atomic uint64_t *share, bool mine, uint32_t most, uint32_t *first, uint32_t *last)
+{
+    uint64_t left = atomic_load_explicit(share, memory_order_relaxed), then;
+    do {
+        *first = (uint32_t)(left >> 32);
+        *last = (uint32_t)left;
+        if (*first == *last)
+            return false;
+        const uint32_t n = WD_MIN(most, (*last - *first + 1) / 2);
+        if (mine)
+            *last = *first + n;
+        else
+            *first = *last - n;
+        then = mine ? (uint64_t)*last << 32 | (uint32_t)left : left >> 32 << 32 | *first;
+    } while (!atomic_compare_exchange_weak_explicit(share, &left, then, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+static void deal_part(void *arg, unsigned worker_i, unsigned n_worker)
+{
+    const deal_job *j = arg;
+    for (unsigned i = 0; i < n_worker; i++) {
+        member *m = &j->pool->members[(worker_i + i) % n_worker];
+        uint32_t first, last;
+        while (take(&m->share, i == 0, j->most, &first, &last))
+            j->fn(j->arg, worker_i, first * j->grain, WD_MIN(j->n, last * j->grain));
+    }
+}
+
+void wd_pool_deal(wd_pool *p, size_t n, size_t grain, size_t most, wd_pool_piece_fn fn, void *arg)
+{
+    const size_t n_grain = (n + grain - 1) / grain, step = WD_MAX(most / grain, (size_t)1);
+    assert(n_grain <= UINT32_MAX);
+    if (!p || p->n == 1) {
+        for (size_t i = 0; i < n_grain; i += step)
+            fn(arg, 0, i * grain, WD_MIN(n, (i + step) * grain));
+        return;
+    }
+    for (unsigned i = 0; i < p->n; i++) {
+        size_t first, last;
+        wd_pool_share(n_grain, 1, i, p->n, &first, &last);
+        atomic_store_explicit(&p->members[i].share, (uint64_t)first << 32 | last, memory_order_relaxed);
+    }
+    deal_job j = { .pool = p, .n = n, .grain = grain, .most = (uint32_t)step, .fn = fn, .arg = arg };
+    wd_pool_run(p, deal_part, &j);
 }

@@ -2,6 +2,7 @@
 #include "support/test.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/cores.h"
 #include "base/digest.h"
 #include "base/file.h"
@@ -316,6 +318,95 @@ static void a_control_group_bounds_the_cores(void **state)
     test_rm_dir(root);
 }
 
+enum { DEALT = 1500 };
+
+typedef struct deal_check {
+    size_t n, grain, most;
+    size_t held; /* pieces that begin here wait until all others are done; SIZE_MAX: none */
+    unsigned n_worker;
+    atomic_uint seen[DEALT];
+    atomic_size_t done, largest;
+    atomic_bool wrong, gave_up;
+} deal_check;
+
+static void deal_piece(void *arg, unsigned worker, size_t first, size_t last)
+{
+    deal_check *c = arg;
+    if (first >= last || last > c->n || first % c->grain || (last % c->grain && last != c->n) ||
+        last - first > WD_MAX(c->most, c->grain) || worker >= c->n_worker)
+        c->wrong = true;
+    if (first == c->held) {
+        const uint64_t until = wd_clock_ns() + 10 * UINT64_C(1000000000);
+        while (c->done < c->n - (last - first)) {
+            if (wd_clock_ns() > until) {
+                c->gave_up = true;
+                break;
+            }
+            sched_yield();
+        }
+    }
+    for (size_t i = first; i < last; i++)
+        c->seen[i]++;
+    c->done += last - first;
+    for (size_t was = c->largest;
+         was < last - first && !atomic_compare_exchange_weak(&c->largest, &was, last - first);) {
+    }
+}
+
+static void check_deal(wd_pool *p, unsigned n_thread, size_t n, size_t grain, size_t most, size_t held)
+{
+    static deal_check c;
+    memset(&c, 0, sizeof c);
+    c.n = n;
+    c.grain = grain;
+    c.most = most;
+    c.held = held;
+    c.n_worker = n_thread;
+    wd_pool_deal(p, n, grain, most, deal_piece, &c);
+    assert_false(c.wrong);
+    assert_false(c.gave_up);
+    assert_int_equal(c.done, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(c.seen[i], 1);
+    if (n >= 4 * most * n_thread && most >= grain) /* large pieces while there is much */
+        assert_int_equal(c.largest, most / grain * grain);
+}
+
+static void pool_deals_every_item_once(void **state)
+{
+    (void)state;
+    check_deal(NULL, 1, 1000, 16, 64, SIZE_MAX);
+    for (unsigned n_thread = 1; n_thread <= 5; n_thread++) {
+        wd_pool *p;
+        assert_ok(wd_pool_create(n_thread, &p, &err));
+        for (size_t n = 0; n < DEALT; n += n < 200 ? 1 : 97) {
+            check_deal(p, n_thread, n, 1, 1, SIZE_MAX);
+            check_deal(p, n_thread, n, 16, 64, SIZE_MAX);
+            check_deal(p, n_thread, n, 16, 5, SIZE_MAX); /* never less than a grain */
+            check_deal(p, n_thread, n, 7, 30, SIZE_MAX);
+        }
+        wd_pool_destroy(p);
+    }
+}
+
+/* Whoever has the first piece of a share waits for all the others to be done, so they must be done by others. */
+static void pool_takes_the_work_of_a_worker_that_is_held_up(void **state)
+{
+    (void)state;
+    for (unsigned n_thread = 2; n_thread <= 5; n_thread++) {
+        wd_pool *p;
+        assert_ok(wd_pool_create(n_thread, &p, &err));
+        for (int round = 0; round < 50; round++) {
+            for (unsigned i = 0; i < n_thread; i++) {
+                size_t first, last;
+                wd_pool_share(1280, 16, i, n_thread, &first, &last);
+                check_deal(p, n_thread, 1280, 16, 64, first);
+            }
+        }
+        wd_pool_destroy(p);
+    }
+}
+
 static void random_numbers_repeat_and_are_level(void **state)
 {
     (void)state;
@@ -415,6 +506,8 @@ int main(void)
         cmocka_unit_test(json_parse_reports_every_failed_allocation),
         cmocka_unit_test(arena_runs_deferred_calls_and_keeps_its_limit),
         cmocka_unit_test(pool_covers_every_item_once_for_many_rounds),
+        cmocka_unit_test(pool_deals_every_item_once),
+        cmocka_unit_test(pool_takes_the_work_of_a_worker_that_is_held_up),
         cmocka_unit_test(halves_of_a_core_count_once),
         cmocka_unit_test(a_control_group_bounds_the_cores),
         cmocka_unit_test(random_numbers_repeat_and_are_level),
