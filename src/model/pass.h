@@ -26,14 +26,24 @@ typedef struct wd_pass {
 /* y [n][n_out] = x Wt + b (+ residual [n][n_out], may be y), and the adapters' shares. */
 void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, const float *residual, size_t n,
                     size_t n_in, size_t n_out);
+/* Several projections of the same x [n][n_in], read in one loop of the threads. */
+#define WD_PROJ_TOGETHER 3
+typedef struct wd_proj_to {
+    const wd_proj *proj;
+    float *y; /* [n][n_out] */
+    size_t n_out;
+} wd_proj_to;
+void wd_proj__apply_each(wd_model *m, const wd_proj_to *to, size_t n_to, const float *x, size_t n,
+                         size_t n_in);
 void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual,
                       size_t n, size_t n_in, size_t n_out, wd_act act);
 /* Outputs first .. first + n - 1 of a linear map that is not stored the other way round, nor in FP8 blocks. */
 wd_linear wd_linear__rows(const wd_linear *lin, size_t first, size_t n);
 
 /* The halves of a layer over the residual stream x = w->x. Attention in two steps: norm(x) and with it the keys and
- * values of all new tokens into the cache; then x += attention, for the rows that p says. */
-void wd_attention__store(const wd_pass *p, uint32_t l);
+ * values of all new tokens into the cache, and the queries of all in w->q where `queries`; then x += attention, for the rows
+ * that p says, whose queries it makes itself when p->row has left some out. */
+void wd_attention__store(const wd_pass *p, uint32_t l, bool queries);
 void wd_attention__add(const wd_pass *p, uint32_t l);
 /* x += mlp(norm(x)) */
 void wd_mlp__add(const wd_pass *p, uint32_t l);

@@ -7,16 +7,18 @@
 void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual,
                       size_t n, size_t n_in, size_t n_out, wd_act act)
 {
-    m->ops->linear(m->ops->self, &(wd_linear_args){
-                                     .y = y,
-                                     .x = x,
-                                     .residual = residual,
-                                     .n = n,
-                                     .x_stride = n_in,
-                                     .y_stride = n_out,
-                                     .lin = lin,
-                                     .act = act,
-                                 });
+    m->ops->linear(m->ops->self,
+                   &(wd_linear_args){
+                       .y = y,
+                       .x = x,
+                       .residual = residual,
+                       .n = n,
+                       .x_stride = n_in,
+                       .y_stride = n_out,
+                       .lin = lin,
+                       .act = act,
+                   },
+                   1);
 }
 
 wd_linear wd_linear__rows(const wd_linear *lin, size_t first, size_t n)
@@ -32,11 +34,10 @@ wd_linear wd_linear__rows(const wd_linear *lin, size_t first, size_t n)
     return some;
 }
 
-void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, const float *residual, size_t n,
-                    size_t n_in, size_t n_out)
+static void add_adapters(wd_model *m, const wd_proj *p, float *y, const float *x, size_t n, size_t n_in,
+                         size_t n_out)
 {
     float *low = m->work.lora;
-    wd_linear__apply(m, &p->lin, y, x, residual, n, n_in, n_out, WD_ACT_NONE);
     for (uint32_t i = 0; i < p->n_adapter; i++) {
         const wd_adapter *a = &p->adapter[i];
         wd_linear__apply(m, &a->a, low, x, NULL, n, n_in, a->rank, WD_ACT_NONE);
@@ -44,6 +45,27 @@ void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, con
             low[j] *= a->scale;
         wd_linear__apply(m, &a->b, y, low, y, n, a->rank, n_out, WD_ACT_NONE);
     }
+}
+
+void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, const float *residual, size_t n,
+                    size_t n_in, size_t n_out)
+{
+    wd_linear__apply(m, &p->lin, y, x, residual, n, n_in, n_out, WD_ACT_NONE);
+    add_adapters(m, p, y, x, n, n_in, n_out);
+}
+
+void wd_proj__apply_each(wd_model *m, const wd_proj_to *to, size_t n_to, const float *x, size_t n,
+                         size_t n_in)
+{
+    wd_linear_args a[WD_PROJ_TOGETHER] = { 0 };
+    assert(n_to <= WD_PROJ_TOGETHER);
+    for (size_t i = 0; i < n_to; i++)
+        a[i] = (wd_linear_args){
+            .y = to[i].y, .x = x, .n = n, .x_stride = n_in, .y_stride = to[i].n_out, .lin = &to[i].proj->lin
+        };
+    m->ops->linear(m->ops->self, a, n_to);
+    for (size_t i = 0; i < n_to; i++)
+        add_adapters(m, to[i].proj, to[i].y, x, n, n_in, to[i].n_out);
 }
 
 void wd_trace__at(const wd_trace *t, const char *fmt, uint32_t i, size_t n_row, size_t n_col,

@@ -17,11 +17,14 @@ static void note(wd_meter_sum *s, double start, double ops)
     s->ops += ops;
 }
 
-static void linear(void *self, const wd_linear_args *a)
+static void linear(void *self, const wd_linear_args *a, size_t n_a)
 {
     wd_meter *m = self;
-    const double start = wd_clock_s(), size = (double)a->lin->w.dim[0] * (double)a->lin->w.dim[1];
-    m->inner->linear(m->inner->self, a);
+    const double start = wd_clock_s();
+    double size = 0;
+    for (size_t i = 0; i < n_a; i++)
+        size += (double)a[i].lin->w.dim[0] * (double)a[i].lin->w.dim[1];
+    m->inner->linear(m->inner->self, a, n_a);
     note(&m->total.linear, start, 2 * (double)a->n * size);
 }
 

@@ -74,7 +74,9 @@ typedef struct wd_ops {
     void *self;
     const char *name; /* "cpu/avx512", for messages and benchmarks */
 
-    void (*linear)(void *self, const wd_linear_args *a);
+    /* One map or several of the same rows: n, x and x_stride are those of a[0]; no output is read by another of them.
+     * The same bits as one after another, with fewer meetings of the threads. */
+    void (*linear)(void *self, const wd_linear_args *a, size_t n_a);
 
     /* y[n][n_col] = rows `ids` of the table [n_row][n_col] (F32, F16, BF16, F8, W8, W4), as f32. ids[i] < n_row. */
     void (*embed)(void *self, float *y, const wd_tensor *table, const uint32_t *ids, size_t n);

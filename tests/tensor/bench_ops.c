@@ -55,7 +55,7 @@ static void linear_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_
     const wd_linear_args a = {
         .y = b->y, .x = b->x, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &lin
     };
-    ops->linear(ops->self, &a);
+    ops->linear(ops->self, &a, 1);
 }
 
 /* FP8 weights with one scale per 128 x 128 block, over the same memory. */
@@ -71,7 +71,7 @@ static void f8_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in)
     const wd_linear_args a = {
         .y = b->y, .x = b->x, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &lin
     };
-    ops->linear(ops->self, &a);
+    ops->linear(ops->self, &a, 1);
 }
 
 /* W8 and W4 over the same memory; any bytes are weights, and scales. */
@@ -91,7 +91,7 @@ static void quant_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_i
     const wd_linear_args a = {
         .y = b->y, .x = b->x, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &lin
     };
-    ops->linear(ops->self, &a);
+    ops->linear(ops->self, &a, 1);
 }
 
 static void w8_case(bench *b, wd_ops *ops, size_t n, size_t n_out, size_t n_in)

@@ -168,7 +168,7 @@ static void check_linear(wd_ops *ops, wd_ops *two, wd_linear_args a, size_t n_ou
     a.y = y;
     for (size_t i = 0; i < n_y; i++)
         y[i] = -77;
-    ops->linear(ops->self, &a);
+    ops->linear(ops->self, &a, 1);
     for (size_t i = 0; i < a.n; i++) {
         for (size_t o = n_out; o < a.y_stride; o++)
             assert_true(y[i * a.y_stride + o] == -77); /* beyond the columns: untouched */
@@ -183,7 +183,7 @@ static void check_linear(wd_ops *ops, wd_ops *two, wd_linear_args a, size_t n_ou
     wd_linear_args b = a;
     if (a.residual)
         b.residual = y;
-    two->linear(two->self, &b);
+    two->linear(two->self, &b, 1);
     pack(other, y, a.n, n_out, a.y_stride);
     same_bits("linear on two threads, in place", two, got, other, a.n * n_out);
 
@@ -193,7 +193,7 @@ static void check_linear(wd_ops *ops, wd_ops *two, wd_linear_args a, size_t n_ou
         b.x = a.x + i * a.x_stride;
         b.y = y + i * a.y_stride;
         b.residual = a.residual ? a.residual + i * a.y_stride : NULL;
-        two->linear(two->self, &b);
+        two->linear(two->self, &b, 1);
     }
     pack(other, y, a.n, n_out, a.y_stride);
     same_bits("linear row by row", two, got, other, a.n * n_out);
@@ -305,10 +305,10 @@ static void quantised_level(wd_ops *ops, wd_ops *two, bool fast)
                 want[i * n_out + o] = act_of(a.act, sum) + (a.residual ? residual[i * a.y_stride + o] : 0);
             }
         }
-        ops->linear(ops->self, &a);
+        ops->linear(ops->self, &a, 1);
         pack(got, y, n, n_out, a.y_stride);
         close_to("a quantised layer", ops, want, got, n * n_out, 3e-6);
-        two->linear(two->self, &a);
+        two->linear(two->self, &a, 1);
         pack(other, y, n, n_out, a.y_stride);
         same_bits("a quantised layer on two threads", two, got, other, n * n_out);
         wd_linear_args one = a;
@@ -317,7 +317,7 @@ static void quantised_level(wd_ops *ops, wd_ops *two, bool fast)
             one.x = x + i * a.x_stride;
             one.y = y + i * a.y_stride;
             one.residual = a.residual ? residual + i * a.y_stride : NULL;
-            two->linear(two->self, &one);
+            two->linear(two->self, &one, 1);
         }
         pack(other, y, n, n_out, a.y_stride);
         same_bits("a quantised layer row by row", two, got, other, n * n_out);
@@ -343,6 +343,91 @@ static void quantised_layers_are_right_and_the_same_on_every_level(void **state)
 {
     (void)state;
     for_each_level(quantised_level);
+}
+
+/* Maps of the same rows, of every type side by side, cut stripes and more of one kind than fit in one loop: the bits of each
+ * alone. */
+static void together_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    enum { MAPS = 14, N = 50, IN = 256 };
+    static const struct {
+        wd_dtype dtype;
+        size_t n_out;
+        uint32_t group; /* quantised */
+        bool in_out;
+    } maps[MAPS] = {
+        { WD_DTYPE_BF16, 130, 0, false },    { WD_DTYPE_BF16, 1, 0, false },
+        { WD_DTYPE_F8_E4M3, 200, 0, false }, { WD_DTYPE_BF16, 64, 0, false },
+        { WD_DTYPE_BF16, 67, 0, false },     { WD_DTYPE_BF16, 48, 0, true },
+        { WD_DTYPE_F8_E4M3, 40, 0, true },   { WD_DTYPE_F32, 33, 0, false },
+        { WD_DTYPE_F16, 70, 0, false },      { WD_DTYPE_W4, 130, 32, false },
+        { WD_DTYPE_W8, 48, 32, false },      { WD_DTYPE_W4, 17, 64, false },
+        { WD_DTYPE_W8, 100, 64, false },     { WD_DTYPE_F32, 5, 0, true },
+    };
+    (void)fast;
+    wd_rand r;
+    wd_rand_init(&r, 13);
+    owned w[MAPS] = { 0 };
+    void *block[MAPS] = { NULL };
+    wd_linear lin[MAPS];
+    wd_linear_args a[MAPS];
+    float *x = random_floats(&r, N * IN, 1), *alone[MAPS], *y[MAPS], *row = random_floats(&r, IN, 1);
+    for (size_t i = 0; i < MAPS; i++) {
+        const size_t n_out = maps[i].n_out;
+        if (maps[i].group) {
+            block[i] = wd_calloc(wd_quant_bytes(maps[i].dtype, n_out, IN, maps[i].group) + 64, 1);
+            const wd_quant q = wd_quant_over(maps[i].dtype, n_out, IN, maps[i].group,
+                                             (uint8_t *)block[i] + (64 - (uintptr_t)block[i] % 64));
+            for (size_t o = 0; o < n_out; o++) {
+                for (size_t k = 0; k < IN; k++)
+                    row[k] = (float)wd_rand_normal(&r);
+                assert_ok(wd_quant_row(&q, o, row, &err));
+            }
+            lin[i] = (wd_linear){ .w = wd_quant_tensor(&q) };
+        } else {
+            w[i] = random_tensor(&r, maps[i].dtype, maps[i].in_out ? IN : n_out, maps[i].in_out ? n_out : IN,
+                                 false);
+            lin[i] = (wd_linear){ .w = w[i].t, .in_out = maps[i].in_out };
+        }
+        alone[i] = random_floats(&r, N * (n_out + 1), 1);
+        y[i] = WD_ALLOC_N(float, N *(n_out + 1));
+        memcpy(y[i], alone[i], N * (n_out + 1) * sizeof(float));
+        a[i] = (wd_linear_args){ .y = y[i],
+                                 .x = x,
+                                 .residual = i % 3 ? NULL : y[i],
+                                 .x_stride = IN,
+                                 .y_stride = n_out + 1,
+                                 .lin = &lin[i],
+                                 .act = (wd_act)(i % 4) };
+    }
+    static const size_t rows[] = { 1, 3, N };
+    for (size_t t = 0; t < WD_COUNT(rows); t++) {
+        for (size_t i = 0; i < MAPS; i++) {
+            a[i].n = rows[t];
+            a[i].y = alone[i];
+            a[i].residual = i % 3 ? NULL : alone[i];
+            ops->linear(ops->self, &a[i], 1);
+            a[i].y = y[i];
+            a[i].residual = i % 3 ? NULL : y[i];
+        }
+        two->linear(two->self, a, MAPS);
+        for (size_t i = 0; i < MAPS; i++) /* what lies between the rows has stayed too */
+            same_bits("one of several maps", two, alone[i], y[i], N * (maps[i].n_out + 1));
+    }
+    for (size_t i = 0; i < MAPS; i++) {
+        wd_free(alone[i]);
+        wd_free(y[i]);
+        wd_free(block[i]);
+        release(&w[i]);
+    }
+    wd_free(x);
+    wd_free(row);
+}
+
+static void maps_of_the_same_rows_are_the_same_together(void **state)
+{
+    (void)state;
+    for_each_level(together_level);
 }
 
 /* ---- attention ---------------------------------------------------------------------------------------------- */
@@ -890,6 +975,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_right_for_every_type_orientation_and_shape),
         cmocka_unit_test(quantised_layers_are_right_and_the_same_on_every_level),
+        cmocka_unit_test(maps_of_the_same_rows_are_the_same_together),
         cmocka_unit_test(paged_attention_is_causal_and_the_same_in_prefill_and_decode),
         cmocka_unit_test(long_contexts_are_summed_in_ranges_that_threads_do_not_move),
         cmocka_unit_test(a_page_of_bf16_is_in_pairs_and_clean),

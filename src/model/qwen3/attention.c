@@ -3,7 +3,7 @@
 
 #include "model/pass.h"
 
-void wd_attention__store(const wd_pass *p, uint32_t l)
+void wd_attention__store(const wd_pass *p, uint32_t l, bool queries)
 {
     wd_model *m = p->m;
     const wd_text_config *c = &m->cfg.text;
@@ -12,10 +12,12 @@ void wd_attention__store(const wd_pass *p, uint32_t l)
     wd_work *w = p->w;
     const wd_trace *t = l == 0 ? p->trace : NULL;
     const size_t n = p->n_new, n_kv = (size_t)c->n_kv_head * c->head_dim;
+    const wd_proj_to to[] = { { &y->k, w->k, n_kv },
+                              { &y->v, w->v, n_kv },
+                              { &y->q, w->q, (size_t)c->n_head * c->head_dim } };
 
     ops->rmsnorm(ops->self, w->norm, w->x, &y->attn_norm.w, n, c->n_embd, c->rms_eps);
-    wd_proj__apply(m, &y->k, w->k, w->norm, NULL, n, c->n_embd, n_kv);
-    wd_proj__apply(m, &y->v, w->v, w->norm, NULL, n, c->n_embd, n_kv);
+    wd_proj__apply_each(m, to, queries ? 3 : 2, w->norm, n, c->n_embd);
     ops->rmsnorm(ops->self, w->k, w->k, &y->k_norm.w, n * c->n_kv_head, c->head_dim, c->rms_eps);
     wd_trace__rows(t, "l0_k_norm", n, n_kv, w->k);
     ops->rope(ops->self, w->k, w->cos, w->sin, n, n_kv, c->n_kv_head, c->head_dim);
@@ -62,7 +64,8 @@ void wd_attention__add(const wd_pass *p, uint32_t l)
     const wd_trace *t = l == 0 ? p->trace : NULL;
     const size_t n = p->n, n_q = (size_t)c->n_head * c->head_dim;
 
-    wd_proj__apply(m, &y->q, w->q, w->norm, NULL, n, c->n_embd, n_q);
+    if (p->row)
+        wd_proj__apply(m, &y->q, w->q, w->norm, NULL, n, c->n_embd, n_q);
     ops->rmsnorm(ops->self, w->q, w->q, &y->q_norm.w, n * c->n_head, c->head_dim, c->rms_eps);
     wd_trace__rows(t, "l0_q_norm", n, n_q, w->q);
     ops->rope(ops->self, w->q, w->cos, w->sin, n, n_q, c->n_head, c->head_dim);

@@ -111,8 +111,9 @@ static wd_status run_layers(wd_pass *p, const wd_step *s, wd_err *err)
     for (uint32_t l = 0; l < c->n_layer; l++) {
         if (s->cancel && atomic_load_explicit(s->cancel, memory_order_relaxed))
             return WD_FAIL(err, WD_E_CANCELLED, "cancelled");
-        wd_attention__store(p, l);
-        if (l + 1 == c->n_layer && !whole && !deepstack_to_the_end)
+        const bool drop = l + 1 == c->n_layer && !whole && !deepstack_to_the_end;
+        wd_attention__store(p, l, !drop);
+        if (drop)
             drop_unwanted(p, s);
         if (p->n == 0)
             return WD_OK;

@@ -78,8 +78,8 @@ static void run_expert(const wd_pass *p, const wd_expert *x, bool fused, const f
         ops->silu_mul(ops->self, w->ex_act, w->ex_ff, w->ex_ff + n_ff, n, n_ff, 2 * n_ff);
     } else {
         float *gate = w->ex_ff, *up = w->ex_ff + n * n_ff;
-        wd_proj__apply(m, &x->mlp.gate, gate, in, NULL, n, n_embd, n_ff);
-        wd_proj__apply(m, &x->mlp.up, up, in, NULL, n, n_embd, n_ff);
+        wd_proj__apply_each(m, (wd_proj_to[]){ { &x->mlp.gate, gate, n_ff }, { &x->mlp.up, up, n_ff } }, 2,
+                            in, n, n_embd);
         ops->silu_mul(ops->self, w->ex_act, gate, up, n, n_ff, n_ff);
     }
     wd_proj__apply(m, &x->mlp.down, w->ex_out, w->ex_act, NULL, n, n_ff, n_embd);

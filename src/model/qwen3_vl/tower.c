@@ -210,17 +210,18 @@ static void project(tower_run *r, const wd_linear *all, uint32_t first, size_t r
         wd_linear__apply(r->m, all, qkv, r->norm, NULL, rows, n_embd, 3 * n_embd, WD_ACT_NONE);
         return;
     }
+    wd_linear some[3];
+    wd_linear_args a[3];
     for (size_t i = 0; i < 3; i++) {
-        const wd_linear some = wd_linear__rows(all, i * n_embd + first * head_dim, n_out);
-        r->m->ops->linear(r->m->ops->self, &(wd_linear_args){
-                                               .y = qkv + i * n_out,
-                                               .x = r->norm,
-                                               .n = rows,
-                                               .x_stride = n_embd,
-                                               .y_stride = 3 * n_out,
-                                               .lin = &some,
-                                           });
+        some[i] = wd_linear__rows(all, i * n_embd + first * head_dim, n_out);
+        a[i] = (wd_linear_args){ .y = qkv + i * n_out,
+                                 .x = r->norm,
+                                 .n = rows,
+                                 .x_stride = n_embd,
+                                 .y_stride = 3 * n_out,
+                                 .lin = &some[i] };
     }
+    r->m->ops->linear(r->m->ops->self, a, 3);
 }
 
 /* Heads first .. first + n_head - 1 of the batch: their part of r->attn. */

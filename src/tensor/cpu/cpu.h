@@ -62,12 +62,15 @@ typedef struct wd_cpu {
 
 /* Runs fn over the team when `work` (about: elements touched) pays for waking it, else here. */
 void wd_cpu__run(wd_cpu *c, size_t work, wd_pool_fn fn, void *arg);
+/* The same in pieces that are dealt out (base/pool.h). */
+void wd_cpu__deal(wd_cpu *c, size_t work, size_t n, size_t grain, size_t most, wd_pool_piece_fn fn,
+                  void *arg);
 /* n elements of t from flattened index i as f32; t has no scales. */
 void wd_cpu__to_f32(const wd_cpu *c, float *y, const wd_tensor *t, size_t i, size_t n);
 /* n elements of row r of an FP8 matrix with scales, from column col. */
 void wd_cpu__f8_row(const wd_cpu *c, float *y, const wd_tensor *t, size_t r, size_t col, size_t n);
 
-void wd_cpu__linear(void *self, const wd_linear_args *a);
+void wd_cpu__linear(void *self, const wd_linear_args *a, size_t n_a);
 void wd_cpu__attn_paged(void *self, const wd_attn_paged *a);
 void wd_cpu__attn_full(void *self, const wd_attn_full *a);
 void wd_cpu__kv_store(void *self, void *const *page, const float *k, const float *v, size_t n, size_t pos,

@@ -1,14 +1,16 @@
 /* y = act(x W' + b) + residual, in panels.
  *
- * Outputs are shared among the workers; each goes over its own in panels of WD_CPU_OUTS whose weights stay in
- * the second-level cache while all rows pass by, WD_CPU_ROWS at a time. So weights are read from memory once,
- * in their stored type and place. Bias, activation and residual are applied to a finished panel.
+ * Outputs are dealt out to the workers in panels of at most WD_CPU_OUTS, whose weights stay in the second-level cache
+ * while all rows pass by, WD_CPU_ROWS at a time. So weights are read from memory once, in their stored type and place.
+ * Bias, activation and residual are applied to a finished panel.
  *
  * FP8 weights are widened exactly, WD_CPU_F8_OUTS x WD_CPU_F8_K at a time; the sum over a block of inputs is
  * multiplied by the block's scale, and blocks are added in the order of the inputs.
  *
  * W8 and W4 weights meet activations in groups of 8 bits, quantised once for all panels; EXACT widens them as it does
- * FP8. */
+ * FP8.
+ *
+ * Maps of the same rows that want them prepared in the same way are one loop over the outputs of all. */
 #include <assert.h>
 #include <string.h>
 
@@ -29,6 +31,17 @@ typedef struct linear_job {
     wd_qgroup *xg;   /* with these scales, n_in / group for each row */
     bool widened;    /* W8 or W4 as f32 */
 } linear_job;
+
+/* What becomes of the rows of x before they are multiplied. */
+typedef enum preparation { AS_THEY_ARE, ROUNDED, PACKED, QUANTISED } preparation;
+
+enum { TOGETHER = 4, GRAIN = 16 }; /* maps in one loop at most; outputs that only one worker has */
+
+typedef struct together {
+    linear_job job[TOGETHER]; /* x and its rows are the same in all */
+    size_t end[TOGETHER];     /* where a map's outputs end in the loop; they begin at multiples of GRAIN */
+    size_t n_job, work;
+} together;
 
 static void quantise_part(void *arg, unsigned worker, unsigned n_worker)
 {
@@ -59,6 +72,15 @@ static void round_part(void *arg, unsigned worker, unsigned n_worker)
     }
     for (size_t i = first; i < last; i++)
         j->c->k.f32_to_bf16(to + i * j->x_stride, x + i * j->a->x_stride, j->n_in);
+}
+
+static preparation preparation_of(const wd_cpu *c, const wd_linear *lin)
+{
+    if (wd_quant_is(lin->w.dtype))
+        return c->exact ? AS_THEY_ARE : QUANTISED;
+    if (c->bf16_x && (lin->w.dtype == WD_DTYPE_BF16 || lin->w.dtype == WD_DTYPE_F8_E4M3))
+        return lin->in_out ? ROUNDED : PACKED;
+    return AS_THEY_ARE;
 }
 
 static wd_mm_fn kernel_for(const wd_cpu *c, const wd_linear *lin)
@@ -248,13 +270,10 @@ static void widened_rows(const linear_job *j, wd_cpu_scratch *s, size_t row, siz
     finish(j, s, row, n, out, n_out);
 }
 
-static void linear_part(void *arg, unsigned worker, unsigned n_worker)
+/* Outputs [first, last), first a multiple of GRAIN. */
+static void linear_piece(const linear_job *j, wd_cpu_scratch *s, size_t first, size_t last)
 {
-    const linear_job *j = arg;
-    wd_cpu_scratch *s = &j->c->scratch[worker];
     const size_t panel = j->kern || j->quant ? WD_CPU_OUTS : WD_CPU_F8_OUTS;
-    size_t first, last;
-    wd_pool_share(j->n_out, 16, worker, n_worker, &first, &last);
     for (size_t out = first; out < last; out += panel) {
         const size_t n_out = WD_MIN(last - out, panel);
         if (j->kern) {
@@ -275,48 +294,98 @@ static void linear_part(void *arg, unsigned worker, unsigned n_worker)
     }
 }
 
-/* Passes of quantised activations: the values of all rows at the start of c->x, their scales behind. */
-static void run_quantised(linear_job *j)
+static void together_piece(void *arg, unsigned worker, size_t first, size_t last)
 {
-    wd_cpu *c = j->c;
-    const size_t n_group = j->n_in / j->a->lin->w.group;
-    const size_t pass = WD_CPU_X_BYTES / (j->n_in + n_group * sizeof(wd_qgroup)) / 16 * 16;
-    j->quant = j->a->lin->w.dtype == WD_DTYPE_W8 ? c->k.dot_w8 : c->k.dot_w4;
-    j->x = c->x;
-    j->xg = (wd_qgroup *)(void *)((uint8_t *)c->x + pass * j->n_in); /* a multiple of 16 */
-    for (j->row0 = 0; j->row0 < j->a->n; j->row0 += pass) {
-        j->n = WD_MIN(j->a->n - j->row0, pass);
-        wd_cpu__run(c, j->n * j->n_in / 8, quantise_part, j);
-        wd_cpu__run(c, j->n_out * j->n_in * WD_MIN(j->n, (size_t)8), linear_part, j);
+    const together *t = arg;
+    for (size_t i = 0, begin = 0; i < t->n_job && begin < last; begin = t->end[i++]) {
+        const linear_job *j = &t->job[i];
+        if (first < t->end[i])
+            linear_piece(j, &j->c->scratch[worker], WD_MAX(first, begin) - begin,
+                         WD_MIN(WD_MIN(last, t->end[i]) - begin, j->n_out));
     }
 }
 
-void wd_cpu__linear(void *self, const wd_linear_args *a)
+/* Rows row0 .. of at most `pass` at a time, prepared by `prepare` (NULL: nothing to do) and then multiplied. */
+static void run_passes(together *t, size_t pass, wd_pool_fn prepare)
 {
-    wd_cpu *c = self;
+    linear_job *j = &t->job[0];
+    wd_cpu *c = j->c;
+    assert(pass > 0);
+    for (size_t row0 = 0; row0 < j->a->n; row0 += pass) {
+        const size_t n = WD_MIN(j->a->n - row0, pass);
+        for (size_t i = 0; i < t->n_job; i++) {
+            t->job[i].row0 = row0;
+            t->job[i].n = n;
+            t->job[i].x = prepare ? (const void *)c->x : (const void *)(j->a->x + row0 * j->a->x_stride);
+        }
+        if (prepare)
+            wd_cpu__run(c, n * j->n_in / 8, prepare, j);
+        wd_cpu__deal(c, t->work * WD_MIN(n, (size_t)8), t->end[t->n_job - 1], GRAIN, WD_CPU_OUTS,
+                     together_piece, t);
+    }
+}
+
+/* Quantised activations: the values of all rows at the start of c->x, their scales behind. */
+static void run_quantised(together *t)
+{
+    const wd_kern *k = &t->job[0].c->k;
+    const size_t n_in = t->job[0].n_in, n_group = n_in / t->job[0].a->lin->w.group;
+    const size_t pass = WD_CPU_X_BYTES / (n_in + n_group * sizeof(wd_qgroup)) / 16 * 16;
+    for (linear_job *j = t->job; j < t->job + t->n_job; j++) {
+        j->quant = j->a->lin->w.dtype == WD_DTYPE_W8 ? k->dot_w8 : k->dot_w4;
+        j->xg = (wd_qgroup *)(void *)((uint8_t *)j->c->x + pass * n_in); /* a multiple of 16 */
+    }
+    run_passes(t, pass, quantise_part);
+}
+
+static void run_rounded(together *t)
+{
+    const size_t x_stride = (t->job[0].n_in + 31) / 32 * 32 + WD_CPU_X_GAP;
+    for (linear_job *j = t->job; j < t->job + t->n_job; j++) {
+        j->rounded = true;
+        j->x_stride = x_stride;
+        j->x_bytes = sizeof(wd_bf16);
+    }
+    run_passes(t, WD_CPU_X_BYTES / sizeof(wd_bf16) / x_stride / 16 * 16, round_part);
+}
+
+static linear_job job_of(wd_cpu *c, const wd_linear_args *a)
+{
     const wd_tensor *w = &a->lin->w;
     assert(w->data && w->n_dim == 2);
     linear_job j = { .c = c, .a = a, .kern = kernel_for(c, a->lin) };
     j.n_out = w->dim[a->lin->in_out ? 1 : 0];
     j.n_in = w->dim[a->lin->in_out ? 0 : 1];
+    j.x_stride = a->x_stride;
+    j.x_bytes = sizeof(float);
+    j.widened = wd_quant_is(w->dtype); /* unless x is quantised: then nobody asks */
     assert(a->x_stride >= j.n_in && a->y_stride >= j.n_out);
     assert(!a->lin->b.data || wd_tensor_count(&a->lin->b) == j.n_out);
+    return j;
+}
 
-    if (wd_quant_is(w->dtype) && !c->exact) {
-        run_quantised(&j);
-        return;
-    }
-    j.widened = wd_quant_is(w->dtype);
-    j.rounded = c->bf16_x && (w->dtype == WD_DTYPE_BF16 || w->dtype == WD_DTYPE_F8_E4M3);
-    j.x_stride = j.rounded ? (j.n_in + 31) / 32 * 32 + WD_CPU_X_GAP : a->x_stride;
-    j.x_bytes = j.rounded ? sizeof(wd_bf16) : sizeof(float);
-    const size_t pass = j.rounded ? WD_CPU_X_BYTES / sizeof(wd_bf16) / j.x_stride / 16 * 16 : a->n;
-    assert(pass > 0 || a->n == 0);
-    for (j.row0 = 0; j.row0 < a->n; j.row0 += pass) {
-        j.n = WD_MIN(a->n - j.row0, pass);
-        j.x = j.rounded ? (const void *)c->x : (const void *)(a->x + j.row0 * a->x_stride);
-        if (j.rounded)
-            wd_cpu__run(c, j.n * j.n_in / 8, round_part, &j);
-        wd_cpu__run(c, j.n_out * j.n_in * WD_MIN(j.n, (size_t)8), linear_part, &j);
+void wd_cpu__linear(void *self, const wd_linear_args *a, size_t n_a)
+{
+    wd_cpu *c = self;
+    for (size_t i = 0; i < n_a;) {
+        const wd_tensor *w = &a[i].lin->w;
+        const preparation prep = preparation_of(c, a[i].lin);
+        together t = { 0 };
+        do {
+            assert(a[i].x == a->x && a[i].n == a->n && a[i].x_stride == a->x_stride);
+            t.job[t.n_job] = job_of(c, &a[i++]);
+            const linear_job *j = &t.job[t.n_job];
+            assert(j->n_in == t.job[0].n_in);
+            t.work += j->n_out * j->n_in;
+            t.end[t.n_job] = (t.n_job ? t.end[t.n_job - 1] : 0) + (j->n_out + GRAIN - 1) / GRAIN * GRAIN;
+            t.n_job++;
+        } while (i < n_a && t.n_job < TOGETHER && preparation_of(c, a[i].lin) == prep &&
+                 a[i].lin->w.group == w->group);
+        if (prep == QUANTISED)
+            run_quantised(&t);
+        else if (prep == AS_THEY_ARE)
+            run_passes(&t, SIZE_MAX, NULL);
+        else
+            run_rounded(&t);
     }
 }

@@ -16,6 +16,11 @@ void wd_cpu__run(wd_cpu *c, size_t work, wd_pool_fn fn, void *arg)
     wd_pool_run(work < WORK_MIN ? NULL : c->pool, fn, arg);
 }
 
+void wd_cpu__deal(wd_cpu *c, size_t work, size_t n, size_t grain, size_t most, wd_pool_piece_fn fn, void *arg)
+{
+    wd_pool_deal(work < WORK_MIN ? NULL : c->pool, n, grain, most, fn, arg);
+}
+
 void wd_cpu__to_f32(const wd_cpu *c, float *y, const wd_tensor *t, size_t i, size_t n)
 {
     const uint8_t *p = (const uint8_t *)t->data + i * wd_dtype_bytes(t->dtype);
