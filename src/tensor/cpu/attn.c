@@ -225,7 +225,8 @@ static void widen_block(const wd_cpu *c, const wd_attn_paged *a, wd_cpu_scratch 
     }
 }
 
-/* The block at key0, of which the tile sees n_key; the block behind it is worth fetching when it begins before end. */
+/* The block at key0, of which the tile sees n_key. What follows is worth fetching: the block behind it where that begins
+ * before `end`, or else the next head's first, because a worker's tasks follow each other so. */
 static block load_block(const wd_cpu *c, const wd_attn_paged *a, const tile *t, wd_cpu_scratch *s, size_t h,
                         size_t key0, size_t n_key, size_t end)
 {
@@ -237,12 +238,13 @@ static block load_block(const wd_cpu *c, const wd_attn_paged *a, const tile *t, 
         values = s->v16;
     }
     if (t->pairs) {
-        const bool more = a->kv_dtype == WD_DTYPE_BF16 && next < end && rows_of(t) <= WD_CPU_FETCH_ROWS &&
-                          block_len(a, next) == next - key0;
+        const size_t then = next < end ? next : 0, then_h = next < end ? h : h + 1;
+        const bool more = a->kv_dtype == WD_DTYPE_BF16 && then_h < a->n_kv_head &&
+                          rows_of(t) <= WD_CPU_FETCH_ROWS && block_len(a, then) == next - key0;
         return (block){ .k = keys,
                         .v = values,
-                        .k_next = more ? stored_at(a, h, next, false) : NULL,
-                        .v_next = more ? stored_at(a, h, next, true) : NULL,
+                        .k_next = more ? stored_at(a, then_h, then, false) : NULL,
+                        .v_next = more ? stored_at(a, then_h, then, true) : NULL,
                         .n_key = next - key0 };
     }
     if (a->kv_dtype == WD_DTYPE_F32) {
@@ -260,14 +262,15 @@ static void paged_range(const wd_cpu *c, const wd_attn_paged *a, const tile *t, 
                         size_t key0, size_t end)
 {
     const size_t first = a->pos + t->token0; /* sequence index of the tile's first row */
-    end = WD_MIN(end, first + t->n_token);
+    const size_t all = first + t->n_token;
+    end = WD_MIN(end, all);
     begin(t, s);
     for (size_t len; key0 < end; key0 += len) {
         len = block_len(a, key0);
         const size_t token = key0 > first ? key0 - first : 0; /* the first that sees any of these keys */
         for (size_t r = token * t->n_head; r < rows_of(t); r++)
             s->n_see[r] = (uint8_t)WD_MIN(first + r / t->n_head + 1 - key0, len);
-        const block b = load_block(c, a, t, s, h, key0, WD_MIN(len, end - key0), end);
+        const block b = load_block(c, a, t, s, h, key0, WD_MIN(len, end - key0), all);
         attend(&c->k, t, s, token * t->n_head, &b);
     }
 }
@@ -332,15 +335,16 @@ static bool in_pairs(const wd_cpu *c, const wd_attn_paged *a)
     return c->bf16_x && a->kv_dtype != WD_DTYPE_F32;
 }
 
-static void paged_part(void *arg, unsigned worker, unsigned n_worker)
+/* Tasks [first, last): tiles of tokens and of query heads, in them key-value heads, in these ranges where they are shared
+ * out. Later tiles see more keys: tasks are dealt out, and that keeps the workers even. */
+static void paged_tasks(void *arg, unsigned worker, size_t first, size_t last)
 {
     const paged_job *j = arg;
     const wd_attn_paged *a = j->a;
     wd_cpu_scratch *s = &j->c->scratch[worker];
     const size_t group = a->n_head / a->n_kv_head, width = a->n_head * a->head_dim;
-    const size_t n_range = j->part ? j->n_range : 1, n_task = j->n_tile * j->n_split * a->n_kv_head * n_range;
-    /* Later tiles see more keys: dealing tasks out one by one keeps the workers even. */
-    for (size_t task = worker; task < n_task; task += n_worker) {
+    const size_t n_range = j->part ? j->n_range : 1;
+    for (size_t task = first; task < last; task++) {
         const size_t range = task % n_range, h = task / n_range % a->n_kv_head;
         const size_t rest = task / n_range / a->n_kv_head;
         const size_t split = rest % j->n_split * j->tile_head, token0 = rest / j->n_split * j->tile_token;
@@ -402,7 +406,10 @@ void wd_cpu__attn_paged(void *self, const wd_attn_paged *a)
     const size_t bytes = j.n_range * a->n * a->n_head * (2 + a->head_dim) * sizeof(float);
     if (j.n_range > 1 && n_task < (size_t)4 * n_worker && bytes <= WD_CPU_X_BYTES)
         j.part = (float *)(void *)c->x;
-    wd_cpu__run(c, a->n * n_key * a->n_kv_head * a->head_dim / 4, paged_part, &j);
+    /* Whole blocks are read, and from memory. */
+    const size_t n_read = (n_key + WD_CPU_KEYS - 1) / WD_CPU_KEYS * WD_CPU_KEYS;
+    wd_cpu__deal(c, a->n * n_read * a->n_kv_head * a->head_dim / 4, n_task * (j.part ? j.n_range : 1), 1, 1,
+                 paged_tasks, &j);
     if (j.part)
         wd_cpu__run(c, j.n_range * a->n * a->n_head * a->head_dim, merge_part, &j);
 }
