@@ -7,10 +7,11 @@
 
 #include "base/file.h"
 #include "base/host.h"
+#include "base/transfer.h"
 
 #define KEY_BYTES_MAX 4096
 #define REPLY_BYTES_MAX ((size_t)4 << 20)
-#define CONNECT_S 5L
+#define CONNECT_MS 5000
 #define WAIT_S 3600L /* a large model comes from a slow disk */
 #define TEXT_MAX 300 /* of a server's sentence */
 
@@ -110,20 +111,15 @@ static wd_status refused(long status, const json_t *reply, wd_err *err)
     return WD_FAIL(err, st, "the server answered with status %ld, expected 200", status);
 }
 
-static wd_status perform(CURL *h, const char *url, json_t **out, wd_err *err)
+static wd_status perform(CURL *h, const char *url, const char *ca_file, json_t **out, wd_err *err)
 {
     wd_buf b = { .max = REPLY_BYTES_MAX };
     char why[CURL_ERROR_SIZE] = "";
     wd_err broken;
     long status = 0;
-    bool good = true;
+    bool good = wd_transfer_set_up(h, ca_file, CONNECT_MS);
 #define SET(option, value) (good = good && curl_easy_setopt(h, option, value) == CURLE_OK)
     SET(CURLOPT_URL, url);
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_CONNECTTIMEOUT, CONNECT_S);
     SET(CURLOPT_TIMEOUT, WAIT_S);
     SET(CURLOPT_USERAGENT, "ward");
     SET(CURLOPT_ERRORBUFFER, why);
@@ -159,12 +155,11 @@ static wd_status request(const char *url, const char *header, const wd_cli_serve
                       *more = header && list ? curl_slist_append(list, header) : list;
     wd_status st = WD_OK;
     if (!h || !more || curl_easy_setopt(h, CURLOPT_HTTPHEADER, more) != CURLE_OK ||
-        (s->ca_file && curl_easy_setopt(h, CURLOPT_CAINFO, s->ca_file) != CURLE_OK) ||
         (body->n && (curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->n) != CURLE_OK ||
                      curl_easy_setopt(h, CURLOPT_POSTFIELDS, (const char *)body->p) != CURLE_OK)))
         st = WD_FAIL(err, WD_E_NOMEM, "no memory for a request");
     if (!st)
-        st = perform(h, url, out, err);
+        st = perform(h, url, s->ca_file, out, err);
     for (struct curl_slist *one = list; one; one = one->next)
         wd_wipe(one->data, strlen(one->data));
     curl_slist_free_all(list);

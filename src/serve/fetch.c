@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/transfer.h"
 
 #define HEADER_BYTES_MAX ((size_t)64 << 10)
 
@@ -68,18 +69,11 @@ static bool set_up(transfer *t, CURLU *url)
 {
     const wd_fetch_opts *o = t->o;
     CURL *h = t->easy;
-    bool good = true;
+    bool good = wd_transfer_set_up(h, o->ca_file, o->connect_ms);
 #define SET(option, value) (good = good && curl_easy_setopt(h, option, value) == CURLE_OK)
     SET(CURLOPT_CURLU, url);
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    SET(CURLOPT_PROXY, ""); /* nothing leaves by a way that only the environment names */
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_FORBID_REUSE, 1L);
     SET(CURLOPT_USERAGENT, "ward");
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms);
     SET(CURLOPT_TIMEOUT_MS, (long)o->total_ms);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, t);
@@ -90,10 +84,6 @@ static bool set_up(transfer *t, CURLU *url)
     SET(CURLOPT_NOPROGRESS, 0L);
     SET(CURLOPT_XFERINFOFUNCTION, look_up);
     SET(CURLOPT_XFERINFODATA, t);
-    if (o->ca_file) {
-        SET(CURLOPT_CAINFO, o->ca_file);
-        SET(CURLOPT_CAPATH, (char *)NULL);
-    }
 #undef SET
     return good;
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/transfer.h"
 #include "engine/remote/inner.h"
 
 #define TICK_MS 20
@@ -302,27 +303,16 @@ static wd_status failed(const transfer *t, CURLcode code, wd_err *err)
 static bool set_up(wd_remote *r, transfer *t, CURL *h)
 {
     const wd_exchange *x = t->x;
-    bool good = true;
-#define SET(option, value) (good = good && curl_easy_setopt(h, option, value) == CURLE_OK)
     curl_easy_reset(h);
+    bool good = wd_transfer_set_up(h, r->ca_file, r->o.connect_ms);
+#define SET(option, value) (good = good && curl_easy_setopt(h, option, value) == CURLE_OK)
     SET(CURLOPT_URL, x->url);
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    SET(CURLOPT_PROXY, ""); /* nothing leaves by a way that only the environment names */
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_QUICK_EXIT, 1L); /* a name that is being resolved does not hold up a cancelled call */
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)r->o.connect_ms);
     SET(CURLOPT_HTTPHEADER, r->header);
     SET(CURLOPT_ERRORBUFFER, t->why);
     SET(CURLOPT_HEADERFUNCTION, on_header);
     SET(CURLOPT_HEADERDATA, t);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, t);
-    if (r->ca_file) {
-        SET(CURLOPT_CAINFO, r->ca_file);
-        SET(CURLOPT_CAPATH, (char *)NULL); /* not those of the system beside it */
-    }
     if (x->body.p) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.n);
