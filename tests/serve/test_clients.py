@@ -128,8 +128,18 @@ class RealModel(unittest.TestCase):
                                                logprobs=2)
             self.assertEqual(r.choices[0].text, text + want.choices[0].message.content)
             lp = r.choices[0].logprobs
-            self.assertEqual("".join(lp.tokens), want.choices[0].message.content)
-            self.assertEqual(lp.text_offset[0], len(text.encode()))
+            self.assertEqual("".join(lp.tokens), text + want.choices[0].message.content)
+            self.assertEqual([lp.tokens[:t["count"]], lp.text_offset[0], lp.text_offset[t["count"]]],
+                             [t["token_strs"], 0, len(text.encode())])
+            self.assertEqual([lp.token_logprobs[0], lp.top_logprobs[0]], [None, None])
+            self.assertEqual({len(a) for a in (lp.tokens, lp.token_logprobs, lp.top_logprobs, lp.text_offset)}, {len(lp.tokens)})
+            of_chat = self.chat(extra_body={"prompt_logprobs": 2}).prompt_logprobs
+            for i in range(1, t["count"]):
+                self.assertAlmostEqual(lp.token_logprobs[i], of_chat[i][str(t["tokens"][i])]["logprob"], 4)
+                self.assertEqual(len(lp.top_logprobs[i]), 2)
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.client.completions.create(model="demo-text", prompt="A", echo=True, logprobs=0, stream=True)
+        self.assertEqual(e.exception.param, "logprobs")
         two = self.client.completions.create(model="demo-text", prompt=["A", "B"], temperature=0, max_tokens=4, stream=True)
         self.assertEqual({p.choices[0].index for p in two}, {0, 1})
 

@@ -19,7 +19,7 @@ typedef struct text_rq {
 static const wd_field fields[] = {
     WD_SAMPLING_FIELDS(text_rq, s),
     { "prompt", WD_FIELD_ANY, AT(prompt), true, 0, 0, "a text, or token ids, or an array of either; special tokens are recognised in it" },
-    { "logprobs", WD_FIELD_INT, AT(logprobs), false, 0, 20, "log-probabilities of the reply's tokens, and of so many alternatives" },
+    { "logprobs", WD_FIELD_INT, AT(logprobs), false, 0, 20, "log-probabilities of the reply's tokens, with echo of the prompt's too, and of so many alternatives" },
     { "echo", WD_FIELD_BOOL, AT(echo), false, 0, 0, "the prompt before the reply" },
     { "suffix", WD_FIELD_ANY, AT(suffix), false, 0, 0, "not taken" },
 };
@@ -33,6 +33,9 @@ typedef struct prompt {
 
 typedef struct text_job text_job;
 
+/* What stands in each array of log-probabilities, with commas between. */
+enum { LP_TOKEN, LP_LOGPROB, LP_TOP, LP_OFFSET, LP_COUNT };
+
 /* One reply. */
 typedef struct reply {
     text_job *job;
@@ -41,9 +44,8 @@ typedef struct reply {
     wd_pace pace;
     wd_buf chunk; /* of the stream, while it is written; or the whole text */
     wd_buf json;
-    /* log-probabilities not handed on yet: what stands in each array, with commas between */
-    wd_buf lp_token, lp_logprob, lp_top, lp_offset;
-    size_t offset; /* bytes of text before the next token */
+    wd_buf lp[LP_COUNT]; /* log-probabilities not handed on yet */
+    size_t offset;       /* bytes of text before the next token */
 } reply;
 
 struct text_job {
@@ -72,9 +74,10 @@ static void release(void *state)
     text_job *j = state;
     for (size_t i = 0; i < j->n_reply; i++) {
         reply *y = &j->reply[i];
-        wd_buf *all[] = { &y->chunk, &y->json, &y->lp_token, &y->lp_logprob, &y->lp_top, &y->lp_offset };
-        for (size_t k = 0; k < WD_COUNT(all); k++)
-            free_buf(all[k]);
+        free_buf(&y->chunk);
+        free_buf(&y->json);
+        for (size_t k = 0; k < LP_COUNT; k++)
+            free_buf(&y->lp[k]);
     }
     for (size_t i = 0; i < j->n_prompt; i++) {
         wd_ids_wipe(&j->prompt[i].ids);
@@ -166,6 +169,10 @@ static wd_status prepare(wd_req *r, wd_fault *f)
     if (json_string_length(j->rq.suffix) || (j->rq.suffix && !json_is_string(j->rq.suffix)))
         return wd_fault_set(f, 400, "unsupported", "suffix", "suffix is not taken");
     j->generate.logprobs = j->rq.logprobs >= 0;
+    j->generate.prompt_logprobs = j->rq.echo && j->rq.logprobs >= 0;
+    if (j->generate.prompt_logprobs && j->rq.s.stream)
+        return wd_fault_set(f, 400, "unsupported", "logprobs",
+                            "logprobs of an echoed prompt are not streamed");
     j->generate.n_top = (uint32_t)WD_MAX(j->rq.logprobs, 0);
     WD_TRY(read_prompts(j, f));
     const size_t n = j->n_prompt * (size_t)j->rq.s.n;
@@ -184,6 +191,31 @@ static wd_status prepare(wd_req *r, wd_fault *f)
 
 /* --- log-probabilities ------------------------------------------------------------------------------------- */
 
+/* lp NULL: the first token of all, which nothing predicts. */
+static void put_token(wd_buf to[LP_COUNT], const wd_tokenizer *tok, uint32_t id, const wd_token_logprob *lp,
+                      size_t offset)
+{
+    for (size_t k = 0; to[LP_TOKEN].n && k < LP_COUNT; k++)
+        wd_buf_char(&to[k], ',');
+    wd_serve__token_text(tok, id, &to[LP_TOKEN]);
+    wd_buf_printf(&to[LP_OFFSET], "%zu", offset);
+    if (!lp) {
+        wd_buf_str(&to[LP_LOGPROB], "null");
+        wd_buf_str(&to[LP_TOP], "null");
+        return;
+    }
+    wd_serve__logprob(&to[LP_LOGPROB], lp->logprob);
+    wd_buf_char(&to[LP_TOP], '{');
+    for (uint32_t i = 0; i < lp->n_top; i++) {
+        if (i)
+            wd_buf_char(&to[LP_TOP], ',');
+        wd_serve__token_text(tok, (uint32_t)lp->top[i].id, &to[LP_TOP]);
+        wd_buf_char(&to[LP_TOP], ':');
+        wd_serve__logprob(&to[LP_TOP], lp->top[i].logprob);
+    }
+    wd_buf_char(&to[LP_TOP], '}');
+}
+
 static void on_token(void *self, uint32_t id, const wd_token_logprob *lp)
 {
     reply *y = self;
@@ -191,39 +223,43 @@ static void on_token(void *self, uint32_t id, const wd_token_logprob *lp)
     wd_pace_token(&y->pace);
     if (!lp || wd_tokenizer_is_special(tok, id))
         return;
-    if (y->lp_token.n) {
-        wd_buf *all[] = { &y->lp_token, &y->lp_logprob, &y->lp_top, &y->lp_offset };
-        for (size_t k = 0; k < WD_COUNT(all); k++)
-            wd_buf_char(all[k], ',');
-    }
-    wd_serve__token_text(tok, id, &y->lp_token);
-    wd_serve__logprob(&y->lp_logprob, lp->logprob);
-    wd_buf_printf(&y->lp_offset, "%zu", y->offset);
+    put_token(y->lp, tok, id, lp, y->offset);
     y->offset += wd_tokenizer_bytes(tok, id).n;
-    wd_buf_char(&y->lp_top, '{');
-    for (uint32_t i = 0; i < lp->n_top; i++) {
-        if (i)
-            wd_buf_char(&y->lp_top, ',');
-        wd_serve__token_text(tok, (uint32_t)lp->top[i].id, &y->lp_top);
-        wd_buf_char(&y->lp_top, ':');
-        wd_serve__logprob(&y->lp_top, lp->top[i].logprob);
+}
+
+/* The prompt's tokens before the reply's. */
+static void put_prompt_first(reply *y, const wd_generated *g)
+{
+    const wd_tokenizer *tok = y->job->r->model->tokenizer;
+    wd_buf all[LP_COUNT] = { 0 };
+    size_t offset = 0;
+    for (size_t i = 0; i < g->n_prompt; i++) {
+        put_token(all, tok, g->prompt_id[i], i ? &g->prompt_logprob[i] : NULL, offset);
+        offset += wd_tokenizer_bytes(tok, g->prompt_id[i]).n;
     }
-    wd_buf_char(&y->lp_top, '}');
+    for (size_t k = 0; k < LP_COUNT; k++) {
+        if (y->lp[k].n)
+            wd_buf_char(&all[k], ',');
+        wd_buf_span(&all[k], wd_buf_view(&y->lp[k]));
+        all[k].failed |= y->lp[k].failed;
+        free_buf(&y->lp[k]);
+        y->lp[k] = all[k];
+    }
 }
 
 static void put_logprobs(reply *y, wd_buf *out)
 {
     static const char *const names[] = { "tokens", "token_logprobs", "top_logprobs", "text_offset" };
-    wd_buf *all[] = { &y->lp_token, &y->lp_logprob, &y->lp_top, &y->lp_offset };
-    if (!y->lp_token.n) {
+    if (!y->lp[LP_TOKEN].n) {
         wd_buf_str(out, "null");
         return;
     }
-    for (size_t k = 0; k < WD_COUNT(all); k++) {
+    for (size_t k = 0; k < LP_COUNT; k++) {
         wd_buf_printf(out, "%s\"%s\":[", k ? "," : "{", names[k]);
-        wd_buf_span(out, wd_buf_view(all[k]));
+        wd_buf_span(out, wd_buf_view(&y->lp[k]));
         wd_buf_char(out, ']');
-        wd_buf_clear(all[k]);
+        out->failed |= y->lp[k].failed;
+        wd_buf_clear(&y->lp[k]);
     }
     wd_buf_char(out, '}');
 }
@@ -286,6 +322,8 @@ static wd_status end_reply(reply *y, const wd_generated *g, wd_err *err)
         return put_chunk(y, (wd_span){ 0 }, wd_finish_name(g->finish), err);
     if (j->rq.echo)
         wd_buf_span(&y->chunk, y->prompt->text);
+    if (g->prompt_logprob)
+        put_prompt_first(y, g);
     wd_buf_span(&y->chunk, wd_buf_view(&g->reply.content));
     WD_TRY(wd_buf_check(&y->chunk, "reply", err));
     put_choice(y, wd_buf_view(&y->chunk), wd_finish_name(g->finish), &y->json);
