@@ -371,7 +371,7 @@ class GoldenModel(unittest.TestCase):
             self.assertEqual(server.get("/v2/rerank", {"query": {"text": "nodule", "image": url}, "documents": [
                 {"image": url}, {"text": "x"}, "y"]})["results"], [{k: x[k] for k in ("index", "relevance_score")} for x in mixed["results"]])
             # pictures have the scores together that they have alone, to the bit
-            r = subprocess.run([sys.executable, pathlib.Path(__file__).parents[2] / "bench/rerank.py", "--url", server.url + "/v1",
+            r = subprocess.run([sys.executable, pathlib.Path(__file__).resolve().parents[2] / "bench/rerank.py", "--url", server.url + "/v1",
                                 "--size", "96x64", "--rounds", "1", "--json"], capture_output=True, timeout=program.PATIENCE)
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertEqual((json.loads(r.stdout)["documents"], json.loads(r.stdout)["scores_apart"]), (12, 0))
