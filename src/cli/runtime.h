@@ -47,10 +47,10 @@ typedef struct wd_model_args {
     WD_MODEL_OPT_(T, m, "mmproj", 0, WD_OPT_STR, mmproj, NULL, 0, 0, "a GGUF model's vision part; else found beside"), \
     WD_MODEL_OPT_(T, m, "lora", 0, WD_OPT_LIST, lora, NULL, 0, 0, "PEFT adapter DIR[=scale]"),                         \
     WD_MODEL_OPT_(T, m, "context", 0, WD_OPT_INT, context, "0", 0, 1 << 24, "most tokens in all; 0: the model's"),     \
-    WD_MODEL_OPT_(T, m, "threads", 0, WD_OPT_INT, threads, "0", 0, 1024, "threads; 0: one per physical core"),                  \
-    WD_MODEL_OPT_(T, m, "isa", 0, WD_OPT_STR, isa, "auto", 0, 0, "ref, avx2, avx512, avx512vnni, avx512bf16, amx or auto"),        \
+    WD_MODEL_OPT_(T, m, "threads", 0, WD_OPT_INT, threads, "0", 0, 1024, "threads; 0: one per physical core"),         \
+    WD_MODEL_OPT_(T, m, "isa", 0, WD_OPT_STR, isa, "auto", 0, 0, "ref, avx2, avx512, avx512vnni, avx512bf16, amx or auto"), \
     WD_MODEL_OPT_(T, m, "precision", 0, WD_OPT_STR, precision, "fast", 0, 0, "fast (bf16 products) or exact (f32)"),   \
-    WD_MODEL_OPT_(T, m, "weights", 0, WD_OPT_STR, weights, "as-stored", 0, 0, "as-stored, or w8, w4: quantised at start"),\
+    WD_MODEL_OPT_(T, m, "weights", 0, WD_OPT_STR, weights, "as-stored", 0, 0, "as-stored, or w8, w4: quantised at start"), \
     WD_MODEL_OPT_(T, m, "hold", 0, WD_OPT_STR, hold, "as-needed", 0, 0,                                                \
                   "weights in memory: as-needed, preload (read at start) or lock (and kept there)"),                   \
     WD_MODEL_OPT_(T, m, "kv", 0, WD_OPT_STR, kv, "auto", 0, 0, "keys and values in f32, bf16, int8 or auto"),          \
@@ -61,7 +61,7 @@ typedef struct wd_model_args {
     WD_MODEL_OPT_(T, m, "min-pixels", 0, WD_OPT_INT, min_pixels, "0", 0, 1 << 28, "of an image; 0: the model's"),      \
     WD_MODEL_OPT_(T, m, "max-pixels", 0, WD_OPT_INT, max_pixels, "0", 0, 1 << 28, "of an image; 0: the model's"),      \
     WD_MODEL_OPT_(T, m, "fps", 0, WD_OPT_NUM, fps, "0", 0, 1000, "frames per second of a video; 0: the model's"),      \
-    WD_MODEL_OPT_(T, m, "max-frames", 0, WD_OPT_INT, max_frames, "0", 0, 1 << 20, "of a video; 0: the model's"),           \
+    WD_MODEL_OPT_(T, m, "max-frames", 0, WD_OPT_INT, max_frames, "0", 0, 1 << 20, "of a video; 0: the model's"),       \
     WD_MODEL_OPT_(T, m, "remote-model", 0, WD_OPT_STR, remote_model, NULL, 0, 0, "-m URL: the model's name there; else its only one"), \
     WD_MODEL_OPT_(T, m, "remote-key", 0, WD_OPT_STR, remote_key, NULL, 0, 0, "-m URL: file with the key; else $WARD_REMOTE_KEY"), \
     WD_MODEL_OPT_(T, m, "remote-ca", 0, WD_OPT_STR, remote_ca, NULL, 0, 0, "-m URL: authorities (PEM) instead of the system's"), \
