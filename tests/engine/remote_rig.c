@@ -79,7 +79,7 @@ bool say_hello(upstream *u, int fd, size_t nth)
 {
     (void)u, (void)nth;
     upstream_stream(fd);
-    upstream_send(fd, HELLO);
+    test_host_send(fd, HELLO);
     return false;
 }
 
@@ -90,6 +90,6 @@ bool say_script(upstream *u, int fd, size_t nth)
     (void)u, (void)nth;
     upstream_stream(fd);
     for (const char *p = script; *p; p++) /* the cut must not matter */
-        upstream_sendn(fd, p, 1);
+        test_host_sendn(fd, p, 1);
     return false;
 }

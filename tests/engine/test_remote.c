@@ -251,7 +251,7 @@ static bool complete(upstream *u, int fd, size_t nth)
 {
     (void)u, (void)nth;
     upstream_stream(fd);
-    upstream_send(
+    test_host_send(
         fd,
         "data: {\"choices\":[{\"index\":0,\"text\":\"<think>\"}]}\n\n"
         "data: {\"choices\":[{\"index\":0,\"text\":\" on\",\"finish_reason\":\"length\"}]}\n\n" USAGE DONE);

@@ -64,7 +64,7 @@ static bool break_off_in_the_middle(upstream *u, int fd, size_t nth)
 {
     (void)u, (void)nth;
     upstream_stream(fd);
-    upstream_send(fd, CONTENT("Hel"));
+    test_host_send(fd, CONTENT("Hel"));
     poll(NULL, 0, 30); /* it has been read */
     upstream_reset(fd);
     return false;
@@ -133,7 +133,7 @@ static atomic_bool hold;
 
 static bool hello_when_let_go(upstream *u, int fd, size_t nth)
 {
-    while (atomic_load(&hold) && !atomic_load(&u->ending))
+    while (atomic_load(&hold) && !atomic_load(&u->host.stop))
         poll(NULL, 0, 1);
     return say_hello(u, fd, nth);
 }
@@ -210,7 +210,7 @@ static atomic_int hung_up;
 static bool say_nothing(upstream *u, int fd, size_t nth)
 {
     (void)nth;
-    atomic_fetch_add(&hung_up, upstream_hung_up(u, fd, 20000));
+    atomic_fetch_add(&hung_up, test_host_hung_up(&u->host, fd, 20000));
     return false;
 }
 
@@ -218,8 +218,8 @@ static bool stop_in_the_middle(upstream *u, int fd, size_t nth)
 {
     (void)nth;
     upstream_stream(fd);
-    upstream_send(fd, CONTENT("Hel"));
-    atomic_fetch_add(&hung_up, upstream_hung_up(u, fd, 20000));
+    test_host_send(fd, CONTENT("Hel"));
+    atomic_fetch_add(&hung_up, test_host_hung_up(&u->host, fd, 20000));
     return false;
 }
 
@@ -325,17 +325,17 @@ static void silence_has_its_limits(void **state)
 static bool endless_headers(upstream *u, int fd, size_t nth)
 {
     (void)nth;
-    upstream_send(fd, "HTTP/1.1 200 OK\r\n");
-    for (int i = 0; i < 100000 && !upstream_hung_up(u, fd, 0); i++)
-        upstream_send(fd, "X-A: SECRET\r\n");
+    test_host_send(fd, "HTTP/1.1 200 OK\r\n");
+    for (int i = 0; i < 100000 && !test_host_hung_up(&u->host, fd, 0); i++)
+        test_host_send(fd, "X-A: SECRET\r\n");
     return false;
 }
 
 static bool endless_continue(upstream *u, int fd, size_t nth)
 {
     (void)nth;
-    for (int i = 0; i < 100000 && !upstream_hung_up(u, fd, 0); i++)
-        upstream_send(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+    for (int i = 0; i < 100000 && !test_host_hung_up(&u->host, fd, 0); i++)
+        test_host_send(fd, "HTTP/1.1 100 Continue\r\n\r\n");
     return false;
 }
 
@@ -345,8 +345,8 @@ static bool long_line(upstream *u, int fd, size_t nth)
     (void)nth;
     memset(some, 'x', sizeof some);
     upstream_stream(fd);
-    for (int i = 0; i < 10000 && !upstream_hung_up(u, fd, 0); i++)
-        upstream_sendn(fd, some, sizeof some);
+    for (int i = 0; i < 10000 && !test_host_hung_up(&u->host, fd, 0); i++)
+        test_host_sendn(fd, some, sizeof some);
     return false;
 }
 
@@ -355,9 +355,9 @@ static bool endless_error(upstream *u, int fd, size_t nth)
     char some[4096];
     (void)nth;
     memset(some, 'x', sizeof some);
-    upstream_send(fd, "HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\n\r\n");
-    for (int i = 0; i < 10000 && !upstream_hung_up(u, fd, 0); i++)
-        upstream_sendn(fd, some, sizeof some);
+    test_host_send(fd, "HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\n\r\n");
+    for (int i = 0; i < 10000 && !test_host_hung_up(&u->host, fd, 0); i++)
+        test_host_sendn(fd, some, sizeof some);
     return false;
 }
 
@@ -371,14 +371,14 @@ static bool redirect(upstream *u, int fd, size_t nth)
 static bool web_page(upstream *u, int fd, size_t nth)
 {
     (void)u, (void)nth;
-    upstream_send(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\nSECRET");
+    test_host_send(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\nSECRET");
     return true;
 }
 
 static bool no_http(upstream *u, int fd, size_t nth)
 {
     (void)u, (void)nth;
-    upstream_send(fd, "SECRET\r\n\r\n");
+    test_host_send(fd, "SECRET\r\n\r\n");
     return false;
 }
 

@@ -3,9 +3,6 @@
 
 #include "support/test.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,54 +14,26 @@ typedef struct client {
     int fd;
 } client;
 
-void upstream_sendn(int fd, const void *p, size_t n)
-{
-    const char *at = p;
-    while (n) {
-        const ssize_t done = send(fd, at, n, MSG_NOSIGNAL);
-        if (done <= 0)
-            return; /* the client has gone */
-        at += done;
-        n -= (size_t)done;
-    }
-}
-
-void upstream_send(int fd, const char *text)
-{
-    upstream_sendn(fd, text, strlen(text));
-}
-
 void upstream_reply(int fd, int status, const char *headers, const char *body)
 {
     char head[512];
     snprintf(head, sizeof head,
              "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n", status,
              strlen(body), headers);
-    upstream_send(fd, head);
-    upstream_send(fd, body);
+    test_host_send(fd, head);
+    test_host_send(fd, body);
 }
 
 void upstream_stream(int fd)
 {
-    upstream_send(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
-                      "Connection: close\r\n\r\n");
+    test_host_send(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+                       "Connection: close\r\n\r\n");
 }
 
 void upstream_reset(int fd)
 {
     const struct linger hard = { .l_onoff = 1, .l_linger = 0 };
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-}
-
-bool upstream_hung_up(const upstream *u, int fd, int ms)
-{
-    char c;
-    for (int waited = 0; waited < ms && !atomic_load(&u->ending); waited += 5) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, 5) > 0 && recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) <= 0 && errno != EAGAIN)
-            return true;
-    }
-    return false;
 }
 
 void upstream_body(upstream *u, char out[UPSTREAM_BODY_MAX])
@@ -81,7 +50,7 @@ static bool read_request(const upstream *u, int fd, char *text, size_t max, char
     *body = NULL;
     while (n + 1 < max && n < want) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (atomic_load(&u->ending))
+        if (atomic_load(&u->host.stop))
             return false;
         if (poll(&p, 1, 10) <= 0)
             continue;
@@ -125,33 +94,22 @@ static void *run_connection(void *arg)
     return NULL;
 }
 
-static void *run(void *arg)
+static void connect_one(void *self, int fd)
 {
-    upstream *u = arg;
-    while (!atomic_load(&u->ending)) {
-        struct pollfd p = { .fd = u->fd, .events = POLLIN };
-        if (poll(&p, 1, 10) <= 0)
-            continue;
-        const int fd = accept(u->fd, NULL, NULL), on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* each send is on its way at once */
-        client *c = fd >= 0 ? malloc(sizeof *c) : NULL;
-        const size_t i = atomic_load(&u->n_conn);
-        if (!c)
-            continue;
-        if (i == UPSTREAM_CONNECTIONS)
-            abort(); /* a test that opens more says so above */
-        *c = (client){ u, fd };
-        if (pthread_create(&u->conn[i], NULL, run_connection, c) == 0)
-            atomic_store(&u->n_conn, i + 1);
-    }
-    return NULL;
+    upstream *u = self;
+    client *c = malloc(sizeof *c);
+    if (!c || u->n_conn == UPSTREAM_CONNECTIONS)
+        abort(); /* a test that opens more says so above */
+    *c = (client){ u, fd };
+    if (pthread_create(&u->conn[u->n_conn], NULL, run_connection, c) != 0)
+        abort();
+    u->n_conn++;
 }
 
 void upstream_start(upstream *u, upstream_fn answer, const char *models)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof a;
     memset(u, 0, sizeof *u);
+    u->host = (test_host){ .answer = connect_one, .self = u };
     u->answer = answer;
     u->models = models ? models : UPSTREAM_MODELS("ward");
     atomic_store(&u->models_status, 200);
@@ -160,21 +118,15 @@ void upstream_start(upstream *u, upstream_fn answer, const char *models)
     u->conn = calloc(UPSTREAM_CONNECTIONS, sizeof *u->conn);
     assert_true(u->head && u->body && u->conn);
     pthread_mutex_init(&u->mu, NULL);
-    u->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(u->fd >= 0 && bind(u->fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(u->fd, 64) == 0 &&
-                getsockname(u->fd, (struct sockaddr *)&a, &n) == 0);
-    u->port = ntohs(a.sin_port);
-    snprintf(u->url, sizeof u->url, "http://127.0.0.1:%u/v1", u->port);
-    assert_int_equal(pthread_create(&u->thread, NULL, run, u), 0);
+    test_host_start(&u->host);
+    snprintf(u->url, sizeof u->url, "http://127.0.0.1:%u/v1", u->host.port);
 }
 
 void upstream_stop(upstream *u)
 {
-    atomic_store(&u->ending, true);
-    pthread_join(u->thread, NULL);
-    for (size_t i = 0; i < atomic_load(&u->n_conn); i++)
+    test_host_stop(&u->host);
+    for (size_t i = 0; i < u->n_conn; i++)
         pthread_join(u->conn[i], NULL);
-    close(u->fd);
     pthread_mutex_destroy(&u->mu);
     free(u->head);
     free(u->body);

@@ -1,7 +1,5 @@
 #include "guard/receiver.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -102,7 +100,7 @@ static void keep(receiver *r, const receiver_text *said)
 static void wait_released(receiver *r)
 {
     pthread_mutex_lock(&r->mu);
-    while (!r->released && !r->stop)
+    while (!r->released)
         pthread_cond_wait(&r->changed, &r->mu);
     pthread_mutex_unlock(&r->mu);
 }
@@ -168,58 +166,38 @@ static void serve_one(receiver *r, int fd, receiver_way way, size_t after)
     gnutls_certificate_free_credentials(cred);
 }
 
-static void *receive(void *arg)
+static void receive(void *self, int fd)
 {
-    receiver *r = arg;
+    receiver *r = self;
 
-    for (;;) {
-        const int fd = accept(r->listen_fd, NULL, NULL);
-        pthread_mutex_lock(&r->mu);
-        const bool stop = r->stop || fd < 0;
-        const receiver_way way = r->way;
-        const size_t after = r->after;
-        r->n_conn += !stop;
-        pthread_mutex_unlock(&r->mu);
-        if (!stop && way != RECEIVER_HANGS_UP)
-            serve_one(r, fd, way, after);
-        if (fd >= 0)
-            close(fd);
-        if (stop)
-            return NULL;
-    }
+    pthread_mutex_lock(&r->mu);
+    const receiver_way way = r->way;
+    const size_t after = r->after;
+    pthread_mutex_unlock(&r->mu);
+    if (way != RECEIVER_HANGS_UP)
+        serve_one(r, fd, way, after);
+    close(fd);
 }
 
 /* ---- from outside ---- */
 
 void receiver_again(receiver *r)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET,
-                              .sin_port = htons((uint16_t)strtoul(r->port, NULL, 10)),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof at;
-
-    r->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(r->listen_fd >= 0);
-    setsockopt(r->listen_fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-    if (r->small)
-        setsockopt(r->listen_fd, SOL_SOCKET, SO_RCVBUF, &(int){ 4096 }, sizeof(int));
-    assert_int_equal(bind(r->listen_fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(r->listen_fd, 8), 0);
-    assert_int_equal(getsockname(r->listen_fd, (struct sockaddr *)&at, &n), 0);
-    snprintf(r->port, sizeof r->port, "%u", ntohs(at.sin_port));
-    r->stop = r->released = false;
-    assert_int_equal(pthread_create(&r->thread, NULL, receive, r), 0);
+    r->released = false;
+    r->host.receive_bytes = r->small ? 4096 : 0;
+    test_host_start(&r->host);
 }
 
 void receiver_start(receiver *r, const char *dir)
 {
-    *r = (receiver){ .dir = dir };
+    *r = (receiver){ .dir = dir, .host = { .answer = receive, .self = r } };
     pthread_mutex_init(&r->mu, NULL);
     pthread_cond_init(&r->changed, NULL);
     assert_true(snprintf(r->cert, sizeof r->cert, "%s/log.pem", dir) < (int)sizeof r->cert);
     assert_true(snprintf(r->key, sizeof r->key, "%s/log.key", dir) < (int)sizeof r->key);
     make_certificate(r);
     receiver_again(r);
+    snprintf(r->port, sizeof r->port, "%u", r->host.port);
 }
 
 void receiver_set(receiver *r, receiver_way way, size_t after)
@@ -241,13 +219,8 @@ void receiver_release(receiver *r)
 
 void receiver_stop(receiver *r)
 {
-    pthread_mutex_lock(&r->mu);
-    r->stop = true;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->mu);
-    shutdown(r->listen_fd, SHUT_RDWR); /* wakes accept */
-    pthread_join(r->thread, NULL);
-    close(r->listen_fd);
+    receiver_release(r);
+    test_host_stop(&r->host);
 }
 
 void receiver_end(receiver *r)

@@ -2,10 +2,7 @@
 #ifndef WD_TESTS_GUARD_RECEIVER_H
 #define WD_TESTS_GUARD_RECEIVER_H
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support/host.h"
 
 typedef enum receiver_way {
     RECEIVER_GOOD,     /* reads to the end, answers the end, closes */
@@ -39,12 +36,9 @@ typedef struct receiver {
     size_t after;
     void (*before_close)(void *ctx); /* of a good connection */
     void *ctx;
-    bool released, stop;
+    bool released;
     receiver_text got; /* what the connections have read, whole messages only, each with a newline */
-    unsigned n_conn;   /* that came */
-    /* its own */
-    int listen_fd;
-    pthread_t thread;
+    test_host host;
 } receiver;
 
 /* Makes key and certificate, listens, starts. */

@@ -127,7 +127,7 @@ static void what_arrives_is_the_export_and_the_anchors(void **state)
     assert_int_equal(r.n_record, 4); /* the export's, the visit's two, and this one's */
     assert_int_equal(r.seq, 31);
     assert_int_equal(receiver_has(&x.r), 31);
-    assert_int_equal(x.r.n_conn, 2);
+    assert_int_equal(x.r.host.n_accepted, 2);
     wd_buf_free(&want);
     wd_buf_free(&have);
     wd_buf_free(&anchors);
@@ -301,7 +301,7 @@ static void what_cannot_be_is_a_sentence(void **state)
     x.o = good;
     assert_fails(wd_audit_ship(x.p.g, &x.p.admin, &x.o, &r, &err), WD_E_DENIED,
                  "the role admin may not do audit.ship");
-    assert_int_equal(x.r.n_conn, 0);
+    assert_int_equal(x.r.host.n_accepted, 0);
     rig_end(&x);
 }
 

@@ -3,10 +3,9 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,6 +17,7 @@
 #include "serve/fetch.h"
 #include "serve/keys.h"
 #include "serve/serve.h"
+#include "support/host.h"
 #include "support/scripted.h"
 
 /* ---- the list ---- */
@@ -203,181 +203,173 @@ static void entries_that_are_none_are_named(void **state)
 
 /* ---- a host ---- */
 
-typedef struct host {
-    int fd;
-    uint16_t port;
-    pthread_t thread;
-    atomic_bool stop;
-    atomic_uint n_accepted, n_ok; /* connections; requests of /ok */
-    wd_span picture;
+typedef struct rig {
+    test_host host;
+    atomic_uint n_ok; /* requests of /ok */
+    wd_span picture;  /* what it gives then */
     char asked[4096]; /* the last request */
-} host;
+    char url[64];     /* "http://127.0.0.1:PORT" */
+    wd_buf film, got; /* a picture; what was fetched */
+    scripted engine;
+    wd_serve_opts serve; /* over the engine */
+    const char *list[1]; /* allowed there: the host */
+    wd_server *server;   /* where a test started it */
+} rig;
 
-static void put(int fd, const char *text)
+static void put_slowly(rig *x, int fd, const char *piece, int every_ms)
 {
-    (void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+    while (!atomic_load(&x->host.stop) && test_host_send(fd, piece))
+        poll(NULL, 0, every_ms);
 }
 
-static bool put_slowly(host *h, int fd, const char *piece, uint32_t every_ms)
+static bool asks(const rig *x, const char *path)
 {
-    while (!atomic_load(&h->stop) && send(fd, piece, strlen(piece), MSG_NOSIGNAL) > 0)
-        poll(NULL, 0, (int)every_ms);
+    return !strncmp(x->asked, "GET ", 4) && !strncmp(x->asked + 4, path, strlen(path));
+}
+
+static bool hear_request(rig *x, int fd)
+{
+    memset(x->asked, 0, sizeof x->asked);
+    for (size_t n = 0; n < sizeof x->asked - 1 && !strstr(x->asked, "\r\n\r\n");) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        if (poll(&p, 1, PATIENCE_MS) != 1)
+            return false;
+        const ssize_t got = recv(fd, x->asked + n, sizeof x->asked - 1 - n, 0);
+        if (got <= 0)
+            return false;
+        n += (size_t)got;
+    }
     return true;
 }
 
-static void answer_one(host *h, int fd)
+static void say_reply(rig *x, int fd)
 {
     static char much[65536];
     char head[160];
-    size_t n = 0;
-    memset(h->asked, 0, sizeof h->asked);
-    while (n < sizeof h->asked - 1 && !strstr(h->asked, "\r\n\r\n")) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, PATIENCE_MS) != 1)
-            return;
-        const ssize_t got = recv(fd, h->asked + n, sizeof h->asked - 1 - n, 0);
-        if (got <= 0)
-            return;
-        n += (size_t)got;
-    }
-    if (!strncmp(h->asked, "GET /ok", 7)) {
-        atomic_fetch_add(&h->n_ok, 1);
-        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", h->picture.n);
-        put(fd, head);
-        (void)!send(fd, h->picture.p, h->picture.n, MSG_NOSIGNAL);
-    } else if (!strncmp(h->asked, "GET /redirect", 13)) {
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%u/ok\r\nContent-Length: 0\r\n\r\n",
-                 h->port);
-        put(fd, head);
-    } else if (!strncmp(h->asked, "GET /long", 9)) { /* says at once that it is too much */
-        put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+    if (asks(x, "/ok")) {
+        atomic_fetch_add(&x->n_ok, 1);
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", x->picture.n);
+        test_host_send(fd, head);
+        test_host_sendn(fd, x->picture.p, x->picture.n);
+    } else if (asks(x, "/redirect")) {
+        snprintf(head, sizeof head, "HTTP/1.1 302 Found\r\nLocation: %s/ok\r\nContent-Length: 0\r\n\r\n",
+                 x->url);
+        test_host_send(fd, head);
+    } else if (asks(x, "/long")) { /* says at once that it is too much */
+        test_host_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
         memset(much, 'x', sizeof much - 1);
-        put_slowly(h, fd, much, 0);
-    } else if (!strncmp(h->asked, "GET /endless", 12)) {
-        put(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        put_slowly(h, fd, "400\r\n0123456789abcdef", 0); /* breaks its own chunks off in the end, too */
-    } else if (!strncmp(h->asked, "GET /slow", 9)) {
-        put(fd, "HTTP/1.1 200 OK\r\n\r\n");
-        put_slowly(h, fd, "x", 20);
-    } else if (!strncmp(h->asked, "GET /headers", 12)) {
-        put(fd, "HTTP/1.1 200 OK\r\n");
-        put_slowly(h, fd, "X-Filler: 0123456789012345678901234567890123456789012345678901234567890123\r\n",
+        put_slowly(x, fd, much, 0);
+    } else if (asks(x, "/endless")) {
+        test_host_send(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        put_slowly(x, fd, "400\r\n0123456789abcdef", 0); /* breaks its own chunks off in the end, too */
+    } else if (asks(x, "/slow")) {
+        test_host_send(fd, "HTTP/1.1 200 OK\r\n\r\n");
+        put_slowly(x, fd, "x", 20);
+    } else if (asks(x, "/headers")) {
+        test_host_send(fd, "HTTP/1.1 200 OK\r\n");
+        put_slowly(x, fd, "X-Filler: 0123456789012345678901234567890123456789012345678901234567890123\r\n",
                    0);
-    } else if (!strncmp(h->asked, "GET /silent", 11)) {
-        while (!atomic_load(&h->stop))
-            poll(NULL, 0, 5);
+    } else if (asks(x, "/silent")) {
+        test_host_hung_up(&x->host, fd, PATIENCE_MS);
     } else {
-        put(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\nsecret");
+        test_host_send(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\nsecret");
     }
 }
 
-static void *host_run(void *arg)
+static void answer_one(void *self, int fd)
 {
-    host *h = arg;
-    while (!atomic_load(&h->stop)) {
-        struct pollfd p = { .fd = h->fd, .events = POLLIN };
-        if (poll(&p, 1, 10) != 1)
-            continue;
-        const int fd = accept(h->fd, NULL, NULL);
-        if (fd < 0)
-            continue;
-        atomic_fetch_add(&h->n_accepted, 1);
-        answer_one(h, fd);
-        close(fd);
-    }
-    return NULL;
+    if (hear_request(self, fd))
+        say_reply(self, fd);
+    close(fd);
 }
 
-static void host_start(host *h)
+static int rig_make(void **state)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof a;
-    *h = (host){ .picture = WD_SPAN_LIT("picture") };
-    h->fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(h->fd, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(listen(h->fd, 16), 0);
-    assert_int_equal(getsockname(h->fd, (struct sockaddr *)&a, &n), 0);
-    h->port = ntohs(a.sin_port);
-    assert_int_equal(pthread_create(&h->thread, NULL, host_run, h), 0);
+    static const char *const reply[] = { "good day" };
+    static rig x;
+    char path[600];
+    memset(&x, 0, sizeof x);
+    *state = &x;
+    snprintf(path, sizeof path, "%s/golden/dicom/window_linear.dcm", test_data_dir());
+    assert_ok(wd_file_read(path, 1 << 24, &x.film, &err));
+    x.picture = wd_buf_view(&x.film);
+    x.host = (test_host){ .answer = answer_one, .self = &x };
+    test_host_start(&x.host);
+    snprintf(x.url, sizeof x.url, "http://127.0.0.1:%u", x.host.port);
+    scripted_init(&x.engine, reply, 1);
+    x.list[0] = x.url;
+    x.serve = WD_SERVE_OPTS_DEFAULT;
+    x.serve.engine = &x.engine.engine;
+    x.serve.model = "scripted";
+    x.serve.version = "0";
+    x.serve.port = 0;
+    x.serve.allow_url = x.list;
+    x.serve.n_allow_url = 1;
+    return 0;
 }
 
-static void host_stop(host *h)
+static int rig_end(void **state)
 {
-    atomic_store(&h->stop, true);
-    assert_int_equal(pthread_join(h->thread, NULL), 0);
-    close(h->fd);
+    rig *x = *state;
+    wd_serve_stop(x->server);
+    test_host_stop(&x->host);
+    wd_buf_free(&x->film);
+    wd_buf_free(&x->got);
+    return 0;
 }
 
-/* Fetches scheme://name:port/path, where the list has "scheme://name:port" with `nets` behind it. */
-static wd_status get(const host *h, const char *name, const char *nets, const char *path, wd_buf *out,
-                     wd_err *e)
+/* Fetches http://NAME:PORT/path, where the list has "http://NAME:PORT" with `nets` behind it. */
+static wd_status get(rig *x, const char *name, const char *nets, const char *path, wd_err *e)
 {
     char entry[128], url[160];
-    snprintf(entry, sizeof entry, "http://%s:%u%s", name, h->port, nets);
-    snprintf(url, sizeof url, "http://%s:%u%s", name, h->port, path);
+    snprintf(entry, sizeof entry, "http://%s:%u%s", name, x->host.port, nets);
+    snprintf(url, sizeof url, "http://%s:%u%s", name, x->host.port, path);
     wd_allow *a = allow(entry);
     const wd_fetch_opts o = { .allow = a, .connect_ms = 2000, .total_ms = 400, .max_bytes = (size_t)1 << 20 };
-    const wd_status st = wd_fetch(&o, url, out, e);
+    const wd_status st = wd_fetch(&o, url, &x->got, e);
     wd_allow_destroy(a);
     return st;
 }
 
 static void what_is_allowed_comes_and_nothing_of_us_goes(void **state)
 {
-    (void)state;
-    static host h;
-    wd_buf b = { 0 };
-    host_start(&h);
-    assert_ok(get(&h, "127.0.0.1", "", "/ok?x=1", &b, &err));
-    assert_true(wd_span_is(wd_buf_view(&b), "picture"));
-    assert_ok(get(&h, "localhost", "=127.0.0.0/8", "/ok", &b, &err));
-    assert_true(wd_span_is(wd_buf_view(&b), "picturepicture"));
     static const char *const ours[] = { "Cookie", "Authorization", "Referer", "Proxy" };
+    rig *x = *state;
+    x->picture = WD_SPAN_LIT("picture");
+    assert_ok(get(x, "127.0.0.1", "", "/ok?x=1", &err));
+    assert_true(wd_span_is(wd_buf_view(&x->got), "picture"));
+    assert_ok(get(x, "localhost", "=127.0.0.0/8", "/ok", &err));
+    assert_true(wd_span_is(wd_buf_view(&x->got), "picturepicture"));
     for (size_t i = 0; i < WD_COUNT(ours); i++)
-        assert_null(strstr(h.asked, ours[i]));
-    wd_buf_free(&b);
-    host_stop(&h);
+        assert_null(strstr(x->asked, ours[i]));
 }
 
 /* A name that leads home, in whatever form: nobody is connected to. */
 static void a_name_that_leads_to_loopback_is_refused_before_a_connection(void **state)
 {
-    (void)state;
-    static host h;
-    wd_buf b = { 0 };
-    host_start(&h);
-    assert_fails(get(&h, "localhost", "", "/ok", &b, &err), WD_E_DENIED,
-                 "an address that this server does not");
-    assert_fails(get(&h, "localhost", "=10.0.0.0/8", "/ok", &b, &err), WD_E_DENIED, "an address");
-    assert_fails(get(&h, "localhost", "=128.0.0.0/1", "/ok", &b, &err), WD_E_DENIED, "an address");
-    assert_int_equal(atomic_load(&h.n_accepted), 0);
-    assert_int_equal(b.n, 0);
+    rig *x = *state;
+    assert_fails(get(x, "localhost", "", "/ok", &err), WD_E_DENIED, "an address that this server does not");
+    assert_fails(get(x, "localhost", "=10.0.0.0/8", "/ok", &err), WD_E_DENIED, "an address");
+    assert_fails(get(x, "localhost", "=128.0.0.0/1", "/ok", &err), WD_E_DENIED, "an address");
+    assert_int_equal(atomic_load(&x->host.n_accepted), 0);
+    assert_int_equal(x->got.n, 0);
     /* proxies of the environment are no way out either */
     setenv("http_proxy", "http://127.0.0.1:9", 1);
-    assert_ok(get(&h, "127.0.0.1", "", "/ok", &b, &err));
+    assert_ok(get(x, "127.0.0.1", "", "/ok", &err));
     unsetenv("http_proxy");
-    wd_buf_free(&b);
-    host_stop(&h);
 }
 
 static void redirects_are_not_followed(void **state)
 {
-    (void)state;
-    static host h;
-    wd_buf b = { 0 };
-    host_start(&h);
-    assert_fails(get(&h, "127.0.0.1", "", "/redirect", &b, &err), WD_E_IO,
-                 "a redirect, which is not followed");
-    assert_int_equal(atomic_load(&h.n_accepted), 1);
-    assert_int_equal(atomic_load(&h.n_ok), 0);
-    assert_int_equal(b.n, 0);
-    host_stop(&h);
+    rig *x = *state;
+    assert_fails(get(x, "127.0.0.1", "", "/redirect", &err), WD_E_IO, "a redirect, which is not followed");
+    assert_int_equal(atomic_load(&x->host.n_accepted), 1);
+    assert_int_equal(atomic_load(&x->n_ok), 0);
+    assert_int_equal(x->got.n, 0);
 }
 
 static void what_is_too_much_or_too_slow_is_broken_off(void **state)
 {
-    (void)state;
     static const struct {
         const char *path;
         wd_status st;
@@ -389,208 +381,126 @@ static void what_is_too_much_or_too_slow_is_broken_off(void **state)
         { "/silent", WD_E_IO, "not there within 400 ms" },
         { "/missing", WD_E_IO, "status 404, expected 200" },
     };
-    for (size_t i = 0; i < WD_COUNT(of); i++) {
-        static host h;
-        wd_buf b = { 0 };
-        host_start(&h);
-        const uint64_t start = wd_clock_ns();
-        assert_fails(get(&h, "127.0.0.1", "", of[i].path, &b, &err), of[i].st, of[i].why);
-        assert_true(wd_clock_ns() - start < (uint64_t)PATIENCE_MS * 1000000);
-        assert_true(b.n <= (size_t)1 << 20);
-        wd_buf_free(&b);
-        host_stop(&h);
-    }
-    static host h;
-    wd_buf b = { 0 };
+    rig *x = *state;
     wd_err e;
-    host_start(&h);
-    assert_int_not_equal(get(&h, "127.0.0.1", "", "/endless", &b, &e), WD_OK);
-    wd_buf_free(&b);
-    host_stop(&h);
-    assert_fails(get(&h, "127.0.0.1", "", "/ok", &b, &err), WD_E_IO,
-                 "cannot be fetched"); /* nobody is there */
-    wd_buf_free(&b);
+    for (size_t i = 0; i < WD_COUNT(of); i++) {
+        const uint64_t start = wd_clock_ns();
+        wd_buf_clear(&x->got);
+        assert_fails(get(x, "127.0.0.1", "", of[i].path, &err), of[i].st, of[i].why);
+        assert_true(wd_clock_ns() - start < (uint64_t)PATIENCE_MS * 1000000);
+        assert_true(x->got.n <= (size_t)1 << 20);
+    }
+    assert_int_not_equal(get(x, "127.0.0.1", "", "/endless", &e), WD_OK);
+    test_host_stop(&x->host);
+    assert_fails(get(x, "127.0.0.1", "", "/ok", &err), WD_E_IO, "cannot be fetched"); /* nobody is there */
 }
 
 static void a_request_that_ends_ends_it(void **state)
 {
-    (void)state;
-    static host h;
-    char entry[64], url[96];
-    wd_buf b = { 0 };
+    rig *x = *state;
     const atomic_bool cancel = true;
-    host_start(&h);
-    snprintf(entry, sizeof entry, "http://127.0.0.1:%u", h.port);
-    snprintf(url, sizeof url, "%s/silent", entry);
-    wd_allow *a = allow(entry);
+    char url[96];
+    snprintf(url, sizeof url, "%s/silent", x->url);
+    wd_allow *a = allow(x->url);
     wd_fetch_opts o = {
         .allow = a, .connect_ms = 20000, .total_ms = 20000, .max_bytes = 100, .cancel = &cancel
     };
-    assert_fails(wd_fetch(&o, url, &b, &err), WD_E_CANCELLED, "cancelled");
+    assert_fails(wd_fetch(&o, url, &x->got, &err), WD_E_CANCELLED, "cancelled");
     o.cancel = NULL;
     o.deadline_ns = wd_clock_ns() + 50000000;
-    assert_fails(wd_fetch(&o, url, &b, &err), WD_E_DEADLINE, "deadline");
+    assert_fails(wd_fetch(&o, url, &x->got, &err), WD_E_DEADLINE, "deadline");
     o.allow = NULL;
-    assert_fails(wd_fetch(&o, url, &b, &err), WD_E_DENIED, "fetches nothing");
+    assert_fails(wd_fetch(&o, url, &x->got, &err), WD_E_DENIED, "fetches nothing");
     wd_allow_destroy(a);
-    host_stop(&h);
 }
 
 /* ---- behind the server ---- */
 
-static answer chat(const wd_server *s, const char *url)
+static void serve(rig *x)
+{
+    assert_ok(wd_serve_start(&x->serve, &x->server, &err));
+}
+
+/* Asks the server about n pictures at base followed by path. */
+static answer see(const rig *x, int n, const char *base, const char *path)
 {
     answer a;
-    char body[400];
-    snprintf(body, sizeof body,
-             "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"see\"},{\"type\":"
-             "\"image_url\",\"image_url\":{\"url\":\"%s\"}}]}]}",
-             url);
-    const int fd = dial(wd_serve_port(s));
-    ask(fd, "/v1/chat/completions", body);
+    wd_buf body = { 0 };
+    wd_buf_str(&body, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"see\"}");
+    for (int i = 0; i < n; i++)
+        wd_buf_printf(&body, ",{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s%s\"}}", base, path);
+    wd_buf_str(&body, "]}]}");
+    const int fd = dial(wd_serve_port(x->server));
+    ask(fd, "/v1/chat/completions", (char *)body.p);
     hear(fd, &a);
+    wd_buf_free(&body);
     return a;
+}
+
+static void without_a_list_nothing_is_asked(void **state)
+{
+    rig *x = *state;
+    x->serve.n_allow_url = 0;
+    serve(x);
+    expect_answer(see(x, 1, x->url, "/ok/film"), 400, "remote_url_refused");
+    assert_int_equal(atomic_load(&x->host.n_accepted), 0);
 }
 
 static void a_picture_by_url_is_shown_where_the_list_has_it(void **state)
 {
-    (void)state;
-    static const char *const reply[] = { "good day" };
-    static host h;
-    static scripted engine;
-    wd_server *s;
-    wd_buf film = { 0 };
-    char path[600], entry[64], url[128];
-    const char *list[1] = { entry };
-    snprintf(path, sizeof path, "%s/golden/dicom/window_linear.dcm", test_data_dir());
-    assert_ok(wd_file_read(path, 1 << 24, &film, &err));
-    host_start(&h);
-    h.picture = wd_buf_view(&film);
-    snprintf(entry, sizeof entry, "http://127.0.0.1:%u/ok", h.port);
-    scripted_init(&engine, reply, 1);
-    for (int listed = 0; listed < 2; listed++) {
-        wd_serve_opts o = WD_SERVE_OPTS_DEFAULT;
-        o.engine = &engine.engine;
-        o.model = "scripted";
-        o.version = "0";
-        o.port = 0;
-        o.allow_url = list;
-        o.n_allow_url = (size_t)listed;
-        o.fetch_bytes = film.n + 10;
-        assert_ok(wd_serve_start(&o, &s, &err));
-        snprintf(url, sizeof url, "%s/film", entry);
-        if (!listed) {
-            expect_answer(chat(s, url), 400, "remote_url_refused");
-            assert_int_equal(atomic_load(&h.n_accepted), 0);
-        } else {
-            expect_answer(chat(s, url), 200, "good day");
-            assert_string_equal(engine.prompt, "see[image]");
-            snprintf(url, sizeof url, "http://127.0.0.1:%u/redirect", h.port);
-            expect_answer(chat(s, url), 400, "remote_url_refused");
-            expect_answer(
-                chat(s, "http://169.254.169.254/latest/meta-data"), 400,
-                "\"param\":\"messages[0].content[1].image_url.url\",\"code\":\"remote_url_refused\"");
-            expect_answer(chat(s, "file:///etc/passwd"), 400, "remote_url_refused");
-            h.picture = WD_SPAN_LIT("no picture");
-            snprintf(url, sizeof url, "%s/film", entry);
-            expect_answer(chat(s, url), 400, "messages[0].content[1].image_url.url");
-            h.picture = wd_buf_view(&film);
-        }
-        wd_serve_stop(s);
-    }
-    host_stop(&h);
-    wd_buf_free(&film);
-    static const char *const bad[] = { "nonsense" };
-    wd_serve_opts o = WD_SERVE_OPTS_DEFAULT;
-    o.engine = &engine.engine;
-    o.model = "scripted";
-    o.version = "0";
-    o.port = 0;
-    o.allow_url = bad;
-    o.n_allow_url = 1;
-    assert_fails(wd_serve_start(&o, &s, &err), WD_E_USAGE, "allowed URL \"nonsense\"");
+    rig *x = *state;
+    char entry[80];
+    snprintf(entry, sizeof entry, "%s/ok", x->url);
+    x->list[0] = entry;
+    x->serve.fetch_bytes = x->film.n + 10;
+    serve(x);
+    expect_answer(see(x, 1, x->url, "/ok/film"), 200, "good day");
+    assert_string_equal(x->engine.prompt, "see[image]");
+    expect_answer(see(x, 1, x->url, "/redirect"), 400, "remote_url_refused");
+    expect_answer(see(x, 1, "http://169.254.169.254", "/latest/meta-data"), 400,
+                  "\"param\":\"messages[0].content[1].image_url.url\",\"code\":\"remote_url_refused\"");
+    expect_answer(see(x, 1, "file://", "/etc/passwd"), 400, "remote_url_refused");
+    x->picture = WD_SPAN_LIT("no picture");
+    expect_answer(see(x, 1, x->url, "/ok/film"), 400, "messages[0].content[1].image_url.url");
+}
+
+static void a_list_that_is_none_is_said_at_the_start(void **state)
+{
+    rig *x = *state;
+    x->list[0] = "nonsense";
+    assert_fails(wd_serve_start(&x->serve, &x->server, &err), WD_E_USAGE, "allowed URL \"nonsense\"");
 }
 
 /* All pictures of a request together have so many bytes. */
 static void the_bytes_of_a_request_are_counted_together(void **state)
 {
-    (void)state;
-    static const char *const reply[] = { "good day" };
-    static host h;
-    static scripted engine;
-    wd_server *s;
-    wd_buf film = { 0 }, body = { 0 };
-    char path[600], entry[64];
-    const char *list[1] = { entry };
-    answer a;
-    snprintf(path, sizeof path, "%s/golden/dicom/window_linear.dcm", test_data_dir());
-    assert_ok(wd_file_read(path, 1 << 24, &film, &err));
-    host_start(&h);
-    h.picture = wd_buf_view(&film);
-    snprintf(entry, sizeof entry, "http://127.0.0.1:%u", h.port);
-    scripted_init(&engine, reply, 1);
-    wd_serve_opts o = WD_SERVE_OPTS_DEFAULT;
-    o.engine = &engine.engine;
-    o.model = "scripted";
-    o.version = "0";
-    o.port = 0;
-    o.allow_url = list;
-    o.n_allow_url = 1;
-    o.fetch_bytes = 2 * film.n + 10;
-    assert_ok(wd_serve_start(&o, &s, &err));
-    for (int n = 2; n <= 3; n++) {
-        wd_buf_clear(&body);
-        wd_buf_str(&body, "{\"messages\":[{\"role\":\"user\",\"content\":[");
-        for (int i = 0; i < n; i++)
-            wd_buf_printf(&body, "%s{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s/ok\"}}", i ? "," : "",
-                          entry);
-        wd_buf_str(&body, "]}]}");
-        const int fd = dial(wd_serve_port(s));
-        ask(fd, "/v1/chat/completions", (char *)body.p);
-        hear(fd, &a);
-        expect_answer(a, n == 2 ? 200 : 400, n == 2 ? "good day" : "limit_exceeded");
-    }
-    wd_serve_stop(s);
-    host_stop(&h);
-    wd_buf_free(&film);
-    wd_buf_free(&body);
+    rig *x = *state;
+    x->serve.fetch_bytes = 2 * x->film.n + 10;
+    serve(x);
+    expect_answer(see(x, 2, x->url, "/ok"), 200, "good day");
+    expect_answer(see(x, 3, x->url, "/ok"), 400, "limit_exceeded");
 }
 
 /* Who is asked looks at the audit before answering: the record stands. */
 static void what_is_fetched_is_recorded_before(void **state)
 {
-    (void)state;
-    static const char *const reply[] = { "good day" };
-    static host h;
-    static scripted engine;
     static test_keys k;
-    wd_server *s;
+    rig *x = *state;
     wd_identity by;
     json_t *list_of;
-    char entry[64], body[256], headers[200];
-    const char *list[1] = { entry };
+    char body[256], headers[200];
     answer a;
     test_keys_make(&k);
-    host_start(&h);
-    snprintf(entry, sizeof entry, "http://127.0.0.1:%u", h.port);
-    scripted_init(&engine, reply, 1);
-    wd_serve_opts o = WD_SERVE_OPTS_DEFAULT;
-    o.engine = &engine.engine;
-    o.guard = k.guard;
-    o.model = "scripted";
-    o.version = "0";
-    o.port = 0;
-    o.allow_url = list;
-    o.n_allow_url = 1;
-    assert_ok(wd_serve_start(&o, &s, &err));
+    x->serve.guard = k.guard;
+    serve(x);
     snprintf(headers, sizeof headers, "Connection: close\r\nAuthorization: %s\r\n", k.clinician);
     snprintf(body, sizeof body,
              "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{"
              "\"url\":\"%s/silent\"}}]}]}",
-             entry);
-    const int fd = dial(wd_serve_port(s));
+             x->url);
+    const int fd = dial(wd_serve_port(x->server));
     ask_with(fd, "POST", "/v1/chat/completions", headers, body);
-    for (int i = 0; atomic_load(&h.n_accepted) == 0 && i < PATIENCE_MS; i++)
+    for (int i = 0; atomic_load(&x->host.n_accepted) == 0 && i < PATIENCE_MS; i++)
         poll(NULL, 0, 1);
     wd_identity_local("test", WD_ACCOUNT_AUDITOR, &by);
     assert_ok(wd_audit_list(k.guard, &by, &(wd_audit_filter){ .action = "chat.create" }, &list_of, &err));
@@ -598,12 +508,15 @@ static void what_is_fetched_is_recorded_before(void **state)
     assert_string_equal(text_at(list_of, "0.event"), "begin");
     assert_string_equal(text_at(list_of, "0.model"), "scripted");
     json_decref(list_of);
-    host_stop(&h); /* breaks it off */
+    test_host_stop(&x->host); /* breaks it off */
     hear(fd, &a);
     expect_answer(a, 400, "remote_url_failed");
-    wd_serve_stop(s);
+    wd_serve_stop(x->server);
+    x->server = NULL;
     assert_int_equal(test_keys_end(&k, "chat.create", "invalid"), 1);
 }
+
+#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, rig_make, rig_end)
 
 int main(void)
 {
@@ -612,14 +525,16 @@ int main(void)
         cmocka_unit_test(urls_fall_under_an_entry_or_are_refused),
         cmocka_unit_test(only_addresses_that_the_entry_speaks_of_are_connected_to),
         cmocka_unit_test(entries_that_are_none_are_named),
-        cmocka_unit_test(what_is_allowed_comes_and_nothing_of_us_goes),
-        cmocka_unit_test(a_name_that_leads_to_loopback_is_refused_before_a_connection),
-        cmocka_unit_test(redirects_are_not_followed),
-        cmocka_unit_test(what_is_too_much_or_too_slow_is_broken_off),
-        cmocka_unit_test(a_request_that_ends_ends_it),
-        cmocka_unit_test(a_picture_by_url_is_shown_where_the_list_has_it),
-        cmocka_unit_test(the_bytes_of_a_request_are_counted_together),
-        cmocka_unit_test(what_is_fetched_is_recorded_before),
+        WITH_RIG(what_is_allowed_comes_and_nothing_of_us_goes),
+        WITH_RIG(a_name_that_leads_to_loopback_is_refused_before_a_connection),
+        WITH_RIG(redirects_are_not_followed),
+        WITH_RIG(what_is_too_much_or_too_slow_is_broken_off),
+        WITH_RIG(a_request_that_ends_ends_it),
+        WITH_RIG(without_a_list_nothing_is_asked),
+        WITH_RIG(a_picture_by_url_is_shown_where_the_list_has_it),
+        WITH_RIG(a_list_that_is_none_is_said_at_the_start),
+        WITH_RIG(the_bytes_of_a_request_are_counted_together),
+        WITH_RIG(what_is_fetched_is_recorded_before),
     };
     if (wd_sandbox_start(&err))
         return 1;
