@@ -30,7 +30,8 @@ bool wd_gguf_is_path(const char *path);
  * file beside path that has "mmproj" in its name and fits the model (widths, DeepStack layers); of several, BF16 before
  * F16, F32 and quantised ones, then by name; none is fine, the model then takes no pictures (one warning).
  *
- *   WD_E_UNSUPPORTED   another architecture or projector, named; a vision file in the place of the text model
+ *   WD_E_UNSUPPORTED   another architecture or projector, named; a vision file in the place of the text model; a file
+ *                      without a tensor, as those that carry a vocabulary alone
  *   WD_E_INVALID       not the first part; mmproj does not fit, or the model takes none
  *   WD_E_NOT_FOUND     no such file; a part is missing
  *   and all of wd_gguf_parse */

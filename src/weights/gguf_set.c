@@ -129,6 +129,9 @@ static wd_status open_parts(wd_gguf_set *s, const char *path, wd_err *err)
     const wd_gguf *first = &s->file[0];
     WD_TRY(wd_gguf_int(first, "split.count", 0, WD_GGUF_MAX_FILES - 1, 1, &count, err));
     WD_TRY(wd_gguf_int(first, "split.no", 0, WD_GGUF_MAX_FILES, 0, &no, err));
+    if (count <= 1 && !first->n_tensor)
+        return WD_FAIL(err, WD_E_UNSUPPORTED, "%s: a vocabulary without weights: it can be given to tokenize",
+                       path);
     if (count <= 1)
         return WD_OK;
     if (no != 0)

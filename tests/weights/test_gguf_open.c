@@ -532,6 +532,9 @@ static void what_the_metadata_lacks_or_contradicts_is_named(void **state)
     test_gguf_tensor(&b, "layers.0.mlp.up_proj.weight", WD_GGML_F32, (const size_t[]){ 1, 0 }, NULL);
     refuse(&b, dir, WD_E_CORRUPT, "are the same one by name");
     test_gguf_str(&b, "general.architecture", "qwen3");
+    refuse(&b, dir, WD_E_UNSUPPORTED, "a vocabulary without weights");
+    test_gguf_str(&b, "general.architecture", "qwen3");
+    test_gguf_tensor(&b, "output_norm.weight", WD_GGML_F32, (const size_t[]){ 32, 0 }, NULL);
     refuse(&b, dir, WD_E_NOT_FOUND, "token_embd.weight, a matrix, is missing");
     test_rm_dir(dir);
 }
