@@ -84,10 +84,11 @@ static void cut_all(wd_model *m)
     w->top_i = cut(w, rows * k);
     w->order = cut(w, rows * k);
     w->start = cut(w, c->n_expert + 1);
-    w->ex_in = cut(w, rows * ex_embd);
     w->ex_out = cut(w, rows * ex_embd);
     w->ex_ff = cut(w, rows * 2 * c->n_ff_expert);
     w->ex_act = cut(w, rows * c->n_ff_expert);
+    w->ex_weight = cut(w, rows * k);
+    w->ex_map = cut(w, 2 * (size_t)c->n_expert * sizeof *w->ex_map / sizeof(float));
     w->pos = cut(w, rows);
     w->seq = cut(w, rows * sizeof *w->seq / sizeof(float));
 }

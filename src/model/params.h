@@ -91,11 +91,13 @@ typedef struct wd_work {
     float *lora;             /* [largest rank] */
     float *probs;            /* [n_expert] */
     float *top_p;            /* [n_expert_used] */
-    float *ex_in, *ex_out;   /* [n_embd] rows of one expert */
+    float *ex_out;           /* [n_embd] rows of a few experts */
     float *ex_ff;            /* [2 * n_ff_expert] */
     float *ex_act;           /* [n_ff_expert] */
+    float *ex_weight;        /* [n_expert_used] */
+    wd_linear_args *ex_map;  /* [2 * n_expert], not rows */
     uint32_t *top_i;         /* [n_expert_used] */
-    uint32_t *order;         /* [n_expert_used] places in top_i, grouped by expert */
+    uint32_t *order;         /* [n_expert_used] places in top_i, grouped by expert; then their rows */
     uint32_t *start;         /* n_expert + 1, not rows: where each expert's group begins in order */
     int32_t *pos;            /* [1] */
     struct wd_pass_seq *seq; /* [1] */

@@ -35,6 +35,8 @@ typedef struct wd_proj_to {
 } wd_proj_to;
 void wd_proj__apply_each(wd_model *m, const wd_proj_to *to, size_t n_to, const float *x, size_t n,
                          size_t n_in);
+/* What an operator's linear gave with p->lin and no activation becomes what p gives. */
+void wd_proj__add_adapters(wd_model *m, const wd_proj *p, const wd_linear_args *done);
 void wd_linear__apply(wd_model *m, const wd_linear *lin, float *y, const float *x, const float *residual,
                       size_t n, size_t n_in, size_t n_out, wd_act act);
 /* Outputs first .. first + n - 1 of a linear map that is not stored the other way round, nor in FP8 blocks. */

@@ -34,24 +34,36 @@ wd_linear wd_linear__rows(const wd_linear *lin, size_t first, size_t n)
     return some;
 }
 
-static void add_adapters(wd_model *m, const wd_proj *p, float *y, const float *x, size_t n, size_t n_in,
-                         size_t n_out)
+void wd_proj__add_adapters(wd_model *m, const wd_proj *p, const wd_linear_args *done)
 {
     float *low = m->work.lora;
     for (uint32_t i = 0; i < p->n_adapter; i++) {
         const wd_adapter *a = &p->adapter[i];
-        wd_linear__apply(m, &a->a, low, x, NULL, n, n_in, a->rank, WD_ACT_NONE);
-        for (size_t j = 0; j < n * a->rank; j++)
+        wd_linear_args down = *done, up = *done;
+        down.y = low;
+        down.y_stride = a->rank;
+        down.residual = NULL;
+        down.lin = &a->a;
+        m->ops->linear(m->ops->self, &down, 1);
+        for (size_t j = 0; j < done->n * a->rank; j++)
             low[j] *= a->scale;
-        wd_linear__apply(m, &a->b, y, low, y, n, a->rank, n_out, WD_ACT_NONE);
+        up.x = low;
+        up.x_stride = a->rank;
+        up.row = NULL;
+        up.residual = done->y;
+        up.lin = &a->b;
+        m->ops->linear(m->ops->self, &up, 1);
     }
 }
 
 void wd_proj__apply(wd_model *m, const wd_proj *p, float *y, const float *x, const float *residual, size_t n,
                     size_t n_in, size_t n_out)
 {
-    wd_linear__apply(m, &p->lin, y, x, residual, n, n_in, n_out, WD_ACT_NONE);
-    add_adapters(m, p, y, x, n, n_in, n_out);
+    const wd_linear_args a = {
+        .y = y, .x = x, .residual = residual, .n = n, .x_stride = n_in, .y_stride = n_out, .lin = &p->lin
+    };
+    m->ops->linear(m->ops->self, &a, 1);
+    wd_proj__add_adapters(m, p, &a);
 }
 
 void wd_proj__apply_each(wd_model *m, const wd_proj_to *to, size_t n_to, const float *x, size_t n,
@@ -65,7 +77,7 @@ void wd_proj__apply_each(wd_model *m, const wd_proj_to *to, size_t n_to, const f
         };
     m->ops->linear(m->ops->self, a, n_to);
     for (size_t i = 0; i < n_to; i++)
-        add_adapters(m, to[i].proj, to[i].y, x, n, n_in, to[i].n_out);
+        wd_proj__add_adapters(m, to[i].proj, &a[i]);
 }
 
 void wd_trace__at(const wd_trace *t, const char *fmt, uint32_t i, size_t n_row, size_t n_col,

@@ -21,11 +21,11 @@ static void linear(void *self, const wd_linear_args *a, size_t n_a)
 {
     wd_meter *m = self;
     const double start = wd_clock_s();
-    double size = 0;
+    double ops = 0;
     for (size_t i = 0; i < n_a; i++)
-        size += (double)a[i].lin->w.dim[0] * (double)a[i].lin->w.dim[1];
+        ops += 2 * (double)a[i].n * (double)a[i].lin->w.dim[0] * (double)a[i].lin->w.dim[1];
     m->inner->linear(m->inner->self, a, n_a);
-    note(&m->total.linear, start, 2 * (double)a->n * size);
+    note(&m->total.linear, start, ops);
 }
 
 static void attn_paged(void *self, const wd_attn_paged *a)
@@ -46,6 +46,15 @@ static void attn_full(void *self, const wd_attn_full *a)
         seen += (double)(a->seg[i + 1] - a->seg[i]) * (double)(a->seg[i + 1] - a->seg[i]);
     m->inner->attn_full(m->inner->self, a);
     note(&m->total.attn, start, 4 * seen * (double)(a->n_head * a->head_dim));
+}
+
+static void add_rows(void *self, float *y, const uint32_t *to, const float *x, const float *a, size_t n,
+                     size_t dim)
+{
+    wd_meter *m = self;
+    const double start = wd_clock_s();
+    m->inner->add_rows(m->inner->self, y, to, x, a, n, dim);
+    note(&m->total.rest, start, 0);
 }
 
 static void kv_store(void *self, void *const *page, const float *k, const float *v, size_t n, size_t pos,
@@ -114,7 +123,7 @@ static void destroy_nothing(void *self)
 }
 
 /* An operator that is not passed on would be a NULL call: this stops the build when the table grows. */
-_Static_assert(sizeof(wd_ops) == 13 * sizeof(void *), "a new operator in ops.h: pass it on here");
+_Static_assert(sizeof(wd_ops) == 14 * sizeof(void *), "a new operator in ops.h: pass it on here");
 
 wd_status wd_meter_create(wd_ops *inner, wd_meter **out, wd_err *err)
 {
@@ -132,6 +141,7 @@ wd_status wd_meter_create(wd_ops *inner, wd_meter **out, wd_err *err)
                        .rope = rope,
                        .silu_mul = silu_mul,
                        .add_scaled = add_scaled,
+                       .add_rows = add_rows,
                        .kv_store = kv_store,
                        .attn_paged = attn_paged,
                        .attn_full = attn_full,

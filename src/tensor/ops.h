@@ -39,7 +39,8 @@ typedef struct wd_linear {
 
 typedef struct wd_linear_args {
     float *y;                     /* [n][y_stride], n_out columns written */
-    const float *x;               /* [n][x_stride] */
+    const float *x;               /* [n][x_stride], or where row is given the rows that it names */
+    const uint32_t *row;          /* [n] row i of the input is x's row[i]; NULL: i */
     const float *residual;        /* [n][y_stride] added after act, may be y itself; NULL: none */
     size_t n, x_stride, y_stride; /* strides in floats, >= columns */
     const wd_linear *lin;
@@ -74,8 +75,9 @@ typedef struct wd_ops {
     void *self;
     const char *name; /* "cpu/avx512", for messages and benchmarks */
 
-    /* One map or several of the same rows: n, x and x_stride are those of a[0]; no output is read by another of them.
-     * The same bits as one after another, with fewer meetings of the threads. */
+    /* One map or several, no output of which is read by another of them. The same bits as one after another, with fewer
+     * meetings of the threads where neighbours have as many inputs and the same kind of weights; and those that follow
+     * each other with the same rows have them rounded or quantised once. */
     void (*linear)(void *self, const wd_linear_args *a, size_t n_a);
 
     /* y[n][n_col] = rows `ids` of the table [n_row][n_col] (F32, F16, BF16, F8, W8, W4), as f32. ids[i] < n_row. */
@@ -97,6 +99,9 @@ typedef struct wd_ops {
                      size_t stride);
     /* y[count] += a * x[count] */
     void (*add_scaled)(void *self, float *y, const float *x, float a, size_t count);
+    /* For i from 0 to n - 1, in this order: row to[i] of y += a[i] * row i of x. x, y [..][dim]; to may repeat. */
+    void (*add_rows)(void *self, float *y, const uint32_t *to, const float *x, const float *a, size_t n,
+                     size_t dim);
 
     /* Stores keys and values of n rows k, v [n][n_kv_head * head_dim] at sequence index pos .., after the rows before
      * them. A page is [2][n_kv_head] parts of wd_kv_head_bytes, [0] keys. F32: rows of head_dim. BF16, with page_len a

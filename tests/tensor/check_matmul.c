@@ -75,7 +75,7 @@ static void call(const wd_kern *k, const product *p, const wd_mm *base, float *y
     m.n = n;
     if (is_packed(p)) {
         const size_t stride = (m.k0 + m.n_in + 31) / 32 * 32;
-        k->dot_pack(packed, stride, (const float *)base->x + i * base->x_stride, base->x_stride, n,
+        k->dot_pack(packed, stride, (const float *)base->x + i * base->x_stride, base->x_stride, NULL, n,
                     m.k0 + m.n_in);
         m.x = packed;
         m.x_stride = stride;
@@ -170,7 +170,7 @@ static void bench_product(wd_check *c, const product *p)
         float *y = wd_check_buf(c, n * n_out), *x = wd_check_buf(c, n * n_in);
         void *packed = wd_check_bytes(c, 2 * n * n_in);
         wd_check_fill(c, x, n * n_in);
-        c->dut->dot_pack(packed, n_in, x, n_in, n, n_in);
+        c->dut->dot_pack(packed, n_in, x, n_in, NULL, n, n_in);
         const wd_mm m = { .y = y,
                           .y_stride = n_out,
                           .x = is_packed(p) ? packed : operand(c, p->x_type, n * n_in, false),
@@ -185,7 +185,8 @@ static void bench_product(wd_check *c, const product *p)
     }
 }
 
-/* Rounding is exact, whatever the layout: a product with the identity gives the rounded rows back. */
+/* Rounding is exact, whatever the layout: a product with the identity gives the rounded rows back. Rows that are listed
+ * are packed as their copies are. */
 static void check_pack(wd_check *c)
 {
     static const size_t sizes[][2] = { { 1, 1 }, { 3, 33 }, { 16, 32 }, { 21, 50 } };
@@ -193,13 +194,23 @@ static void check_pack(wd_check *c)
         const size_t n = sizes[s][0], n_in = sizes[s][1], stride = (n_in + 31) / 32 * 32;
         if (!wd_check_begin(c, WD_SLOT(dot_pack), "dot_pack_%zux%zu", n, n_in))
             continue;
-        float *x = wd_check_buf(c, n * n_in), *y = wd_check_buf(c, n * n_in);
+        float *x = wd_check_buf(c, n * n_in), *y = wd_check_buf(c, n * n_in),
+              *copy = wd_check_buf(c, n * n_in);
         wd_bf16 *one = wd_check_bytes(c, 2 * n_in * n_in), *packed = wd_check_bytes(c, 2 * n * stride);
+        wd_bf16 *listed = wd_check_bytes(c, 2 * n * stride);
+        uint32_t *row = wd_check_bytes(c, n * sizeof *row);
         for (size_t i = 0; i < n * n_in; i++) /* no denormals: the product takes them as zero */
             x[i] = (float)wd_rand_normal(&c->rand) + 3;
         for (size_t i = 0; i < n_in; i++)
             one[i * n_in + i] = 0x3F80;
-        c->dut->dot_pack(packed, stride, x, n_in, n, n_in);
+        for (size_t i = 0; i < n; i++) { /* backwards, and the first again in the end */
+            row[i] = i + 1 < n ? (uint32_t)(n - 1 - i) : (uint32_t)(n - 1);
+            memcpy(copy + i * n_in, x + row[i] * n_in, n_in * sizeof *x);
+        }
+        c->dut->dot_pack(packed, stride, copy, n_in, NULL, n, n_in);
+        c->dut->dot_pack(listed, stride, x, n_in, row, n, n_in);
+        wd_check_same(c, "listed rows", packed, listed, 2 * n * stride);
+        c->dut->dot_pack(packed, stride, x, n_in, NULL, n, n_in);
         c->dut->dot_bf16_bf16(&(wd_mm){ .y = y,
                                         .x = packed,
                                         .w = one,

@@ -157,10 +157,11 @@ static void f32_to_bf16(wd_bf16 *y, const float *x, size_t n)
     }
 }
 
-static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, size_t n, size_t n_in)
+static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, const uint32_t *row,
+                     size_t n, size_t n_in)
 {
     for (size_t i = 0; i < n; i++)
-        f32_to_bf16(to + i * stride, x + i * x_stride, n_in);
+        f32_to_bf16(to + i * stride, x + (row ? row[i] : i) * x_stride, n_in);
 }
 
 static void transpose(int type, float *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,

@@ -345,6 +345,98 @@ static void quantised_layers_are_right_and_the_same_on_every_level(void **state)
     for_each_level(quantised_level);
 }
 
+/* Maps of rows that are listed, each list its own: a row has the bits that it has in order. More maps than fit in one loop,
+ * or more rows than are prepared at a time. */
+static void check_listed(wd_ops *ops, wd_ops *two, const wd_linear *lin, size_t n_out, size_t n_in,
+                         const size_t *n, size_t n_map)
+{
+    enum { ROWS = 16, MAPS = 40 };
+    wd_rand r;
+    wd_rand_init(&r, 15);
+    const size_t y_stride = n_out + 1;
+    wd_linear_args a[MAPS] = { 0 };
+    uint32_t *row[MAPS];
+    float *x = random_floats(&r, ROWS * (n_in + 3), 1), *in_order = WD_ALLOC_N(float, ROWS *n_out);
+    assert_true(n_map <= MAPS);
+    for (size_t i = 0; i < n_map; i++) {
+        float *y = random_floats(&r, n[i] * y_stride, 1);
+        row[i] = WD_ALLOC_N(uint32_t, n[i]);
+        for (size_t k = 0; k < n[i]; k++)
+            row[i][k] = (uint32_t)wd_rand_below(&r, ROWS);
+        if (i % 3 == 1 && n[i] == n[i - 1]) /* equal lists in two places */
+            memcpy(row[i], row[i - 1], n[i] * sizeof *row[i]);
+        a[i] = (wd_linear_args){
+            .y = y, .x = x, .row = row[i], .n = n[i], .x_stride = n_in + 3, .y_stride = y_stride, .lin = lin
+        };
+    }
+    ops->linear(ops->self,
+                &(wd_linear_args){
+                    .y = in_order, .x = x, .n = ROWS, .x_stride = n_in + 3, .y_stride = n_out, .lin = lin },
+                1);
+    two->linear(two->self, a, n_map);
+    for (size_t i = 0; i < n_map; i++) {
+        for (size_t k = 0; k < n[i]; k++)
+            same_bits("a listed row", two, in_order + row[i][k] * n_out, a[i].y + k * y_stride, n_out);
+        wd_free(row[i]);
+        wd_free(a[i].y);
+    }
+    wd_free(x);
+    wd_free(in_order);
+}
+
+static void listed_level(wd_ops *ops, wd_ops *two, bool fast)
+{
+    static const struct {
+        wd_dtype dtype;
+        uint32_t group; /* quantised */
+        bool in_out;
+    } kinds[] = { { WD_DTYPE_BF16, 0, false }, { WD_DTYPE_BF16, 0, true }, { WD_DTYPE_F32, 0, false },
+                  { WD_DTYPE_F16, 0, true },   { WD_DTYPE_W8, 32, false }, { WD_DTYPE_F8_E4M3, 0, false } };
+    static const size_t few[40] = { 1, 1, 5, 17, 17, 48, 49, 2, 1, 33, 16, 16, 60, 3, 3, 1, 1, 1, 7, 9,
+                                    1, 4, 4, 31, 31, 12, 90, 6, 1, 1,  1,  1,  2,  8, 8, 5, 1, 1, 3, 20 };
+    static const size_t many[] = { 400, 500, 1100 };
+    static const struct {
+        size_t n_out, n_in;
+        const size_t *n;
+        size_t n_map;
+    } sizes[] = { { 67, 96, few, WD_COUNT(few) }, { 1, 16384, many, WD_COUNT(many) } };
+    (void)fast;
+    wd_rand r;
+    wd_rand_init(&r, 16);
+    for (size_t c = 0; c < WD_COUNT(kinds) * WD_COUNT(sizes); c++) {
+        const size_t s = c % WD_COUNT(sizes), t = c / WD_COUNT(sizes);
+        if (s == 1 && kinds[t].in_out)
+            continue; /* their rows are prepared as the others' */
+        const size_t n_out = sizes[s].n_out, n_in = sizes[s].n_in;
+        owned w = { 0 };
+        void *block = NULL;
+        wd_linear lin = { .in_out = kinds[t].in_out };
+        if (kinds[t].group) {
+            float *values = random_floats(&r, n_in, 1);
+            block = wd_calloc(wd_quant_bytes(kinds[t].dtype, n_out, n_in, kinds[t].group) + 64, 1);
+            const wd_quant q = wd_quant_over(kinds[t].dtype, n_out, n_in, kinds[t].group,
+                                             (uint8_t *)block + (64 - (uintptr_t)block % 64));
+            for (size_t o = 0; o < n_out; o++)
+                assert_ok(wd_quant_row(&q, o, values, &err));
+            lin.w = wd_quant_tensor(&q);
+            wd_free(values);
+        } else {
+            w = random_tensor(&r, kinds[t].dtype, lin.in_out ? n_in : n_out, lin.in_out ? n_out : n_in,
+                              false);
+            lin.w = w.t;
+        }
+        check_listed(ops, two, &lin, n_out, n_in, sizes[s].n, sizes[s].n_map);
+        wd_free(block);
+        release(&w);
+    }
+}
+
+static void listed_rows_are_the_same_as_in_order(void **state)
+{
+    (void)state;
+    for_each_level(listed_level);
+}
+
 /* Maps of the same rows, of every type side by side, cut stripes and more of one kind than fit in one loop: the bits of each
  * alone. */
 static void together_level(wd_ops *ops, wd_ops *two, bool fast)
@@ -843,6 +935,33 @@ static void norms_take_weights_of_any_type(void **state)
     for_each_level(norm_level);
 }
 
+/* Rows are added one after another, also to the same one: as add_scaled does it row by row. */
+static void check_add_rows(wd_ops *ops, wd_ops *two)
+{
+    static const size_t dims[] = { 1, 67, 1000 };
+    enum { TO = 5, N = 40 };
+    wd_rand r;
+    wd_rand_init(&r, 17);
+    for (size_t s = 0; s < WD_COUNT(dims); s++) {
+        const size_t dim = dims[s];
+        float *x = random_floats(&r, N * dim, 1), *y = random_floats(&r, TO * dim, 1),
+              *want = WD_ALLOC_N(float, TO *dim);
+        float a[N];
+        uint32_t to[N];
+        memcpy(want, y, TO * dim * sizeof *y);
+        for (size_t i = 0; i < N; i++) {
+            a[i] = (float)wd_rand_normal(&r);
+            to[i] = (uint32_t)wd_rand_below(&r, TO - 1); /* the last gets nothing */
+            ops->add_scaled(ops->self, want + to[i] * dim, x + i * dim, a[i], dim);
+        }
+        two->add_rows(two->self, y, to, x, a, N, dim);
+        same_bits("add_rows", two, want, y, TO * dim);
+        wd_free(x);
+        wd_free(y);
+        wd_free(want);
+    }
+}
+
 static void element_level(wd_ops *ops, wd_ops *two, bool fast)
 {
     (void)fast;
@@ -867,6 +986,7 @@ static void element_level(wd_ops *ops, wd_ops *two, bool fast)
         want[i] = y[i] + 0.75 * gate_up[i];
     ops->add_scaled(ops->self, y, gate_up, 0.75f, N * DIM);
     close_to("add_scaled", ops, want, y, N * DIM, 1e-6);
+    check_add_rows(ops, two);
 
     for (size_t i = 0; i < N * HEAD / 2; i++) {
         co[i] = cosf(angle[i]);
@@ -975,6 +1095,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_right_for_every_type_orientation_and_shape),
         cmocka_unit_test(quantised_layers_are_right_and_the_same_on_every_level),
+        cmocka_unit_test(listed_rows_are_the_same_as_in_order),
         cmocka_unit_test(maps_of_the_same_rows_are_the_same_together),
         cmocka_unit_test(paged_attention_is_causal_and_the_same_in_prefill_and_decode),
         cmocka_unit_test(long_contexts_are_summed_in_ranges_that_threads_do_not_move),

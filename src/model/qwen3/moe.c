@@ -1,5 +1,5 @@
 /* The sparse feed-forward half of a layer (spec section 3.6): a router picks k experts for each row, and the rows
- * of one expert are computed together.
+ * of one expert are computed together, those of several experts in one loop of the threads.
  *
  * A row's sum runs over its experts in ascending order of their ids, whatever the other rows chose, so its bits are its
  * own. Only experts that some row chose are read. */
@@ -66,23 +66,91 @@ void wd_moe__group(const uint32_t *top_i, size_t n, uint32_t n_expert, uint32_t 
     start[0] = 0;
 }
 
-/* ex_out [n][n_embd] = expert(x [n][n_embd]) */
-static void run_expert(const wd_pass *p, const wd_expert *x, bool fused, const float *in, size_t n)
+/* Experts [first, last) and their rows, one expert's behind the other's. */
+typedef struct some_experts {
+    const wd_pass *p;
+    const wd_moe *moe;
+    uint32_t first, last;
+} some_experts;
+
+/* Expert e's part of a map: y and x begin with the first expert's rows. */
+static wd_linear_args part_of(const some_experts *s, uint32_t e, float *y, size_t y_stride, const float *x,
+                              size_t x_stride)
 {
-    wd_model *m = p->m;
-    const wd_ops *ops = m->ops;
-    wd_work *w = p->w;
-    const size_t n_embd = m->cfg.text.n_embd, n_ff = m->cfg.text.n_ff_expert;
-    if (fused) {
-        wd_linear__apply(m, &x->gate_up, w->ex_ff, in, NULL, n, n_embd, 2 * n_ff, WD_ACT_NONE);
-        ops->silu_mul(ops->self, w->ex_act, w->ex_ff, w->ex_ff + n_ff, n, n_ff, 2 * n_ff);
-    } else {
-        float *gate = w->ex_ff, *up = w->ex_ff + n * n_ff;
-        wd_proj__apply_each(m, (wd_proj_to[]){ { &x->mlp.gate, gate, n_ff }, { &x->mlp.up, up, n_ff } }, 2,
-                            in, n, n_embd);
-        ops->silu_mul(ops->self, w->ex_act, gate, up, n, n_ff, n_ff);
+    const uint32_t *start = s->p->w->start;
+    const size_t at = start[e] - start[s->first];
+    return (wd_linear_args){ .y = y + at * y_stride,
+                             .x = x + at * x_stride,
+                             .n = start[e + 1] - start[e],
+                             .x_stride = x_stride,
+                             .y_stride = y_stride };
+}
+
+/* ex_ff [n][2 * n_ff] = gates and values beside each other, of the rows that the order names */
+static void gate_and_up(const some_experts *s)
+{
+    wd_model *m = s->p->m;
+    wd_work *w = s->p->w;
+    const size_t n_ff = m->cfg.text.n_ff_expert;
+    size_t n = 0;
+    for (uint32_t e = s->first; e < s->last; e++) {
+        const wd_expert *x = &s->moe->expert[e];
+        wd_linear_args a = part_of(s, e, w->ex_ff, 2 * n_ff, w->norm, m->cfg.text.n_embd);
+        a.x = w->norm;
+        a.row = w->order + w->start[e];
+        a.lin = s->moe->fused ? &x->gate_up : &x->mlp.gate.lin;
+        if (a.n == 0)
+            continue;
+        w->ex_map[n++] = a;
+        if (s->moe->fused)
+            continue;
+        a.y += n_ff;
+        a.lin = &x->mlp.up.lin;
+        w->ex_map[n++] = a;
     }
-    wd_proj__apply(m, &x->mlp.down, w->ex_out, w->ex_act, NULL, n, n_ff, n_embd);
+    m->ops->linear(m->ops->self, w->ex_map, n);
+    n = 0;
+    for (uint32_t e = s->first; !s->moe->fused && e < s->last; e++) {
+        if (w->start[e + 1] == w->start[e])
+            continue;
+        wd_proj__add_adapters(m, &s->moe->expert[e].mlp.gate, &w->ex_map[n++]);
+        wd_proj__add_adapters(m, &s->moe->expert[e].mlp.up, &w->ex_map[n++]);
+    }
+}
+
+/* ex_out [n][n_embd] of ex_act [n][n_ff] */
+static void down(const some_experts *s)
+{
+    wd_model *m = s->p->m;
+    wd_work *w = s->p->w;
+    size_t n = 0;
+    for (uint32_t e = s->first; e < s->last; e++) {
+        wd_linear_args a = part_of(s, e, w->ex_out, m->cfg.text.n_embd, w->ex_act, m->cfg.text.n_ff_expert);
+        a.lin = &s->moe->expert[e].mlp.down.lin;
+        if (a.n)
+            w->ex_map[n++] = a;
+    }
+    m->ops->linear(m->ops->self, w->ex_map, n);
+    n = 0;
+    for (uint32_t e = s->first; e < s->last; e++)
+        if (w->start[e + 1] > w->start[e])
+            wd_proj__add_adapters(m, &s->moe->expert[e].mlp.down, &w->ex_map[n++]);
+}
+
+/* x += what they give, each row's experts in ascending order */
+static void add_experts(const some_experts *s)
+{
+    const wd_pass *p = s->p;
+    const wd_ops *ops = p->m->ops;
+    wd_work *w = p->w;
+    const uint32_t at = w->start[s->first];
+    const size_t n = w->start[s->last] - at, n_ff = p->m->cfg.text.n_ff_expert;
+    if (n == 0)
+        return;
+    gate_and_up(s);
+    ops->silu_mul(ops->self, w->ex_act, w->ex_ff, w->ex_ff + n_ff, n, n_ff, 2 * n_ff);
+    down(s);
+    ops->add_rows(ops->self, w->x, w->order + at, w->ex_out, w->ex_weight + at, n, p->m->cfg.text.n_embd);
 }
 
 /* Ids travel as floats, in the place of the probabilities, which nobody needs any more. */
@@ -117,19 +185,15 @@ void wd_moe__add(const wd_pass *p, uint32_t l)
     trace_route(p, l);
     wd_moe__group(w->top_i, p->n, c->n_expert, k, w->order, w->start);
 
-    for (uint32_t e = 0; e < c->n_expert; e++) {
-        const uint32_t *place = w->order + w->start[e];
-        const size_t n = w->start[e + 1] - w->start[e];
-        const float *in = w->ex_in;
-        if (n == 0)
-            continue;
-        if (n == 1)
-            in = w->norm + place[0] / k * n_embd;
-        for (size_t i = 0; n > 1 && i < n; i++)
-            memcpy(w->ex_in + i * n_embd, w->norm + place[i] / k * n_embd, n_embd * sizeof(float));
-        run_expert(p, &y->moe.expert[e], y->moe.fused, in, n);
-        for (size_t i = 0; i < n; i++)
-            ops->add_scaled(ops->self, w->x + place[i] / k * n_embd, w->ex_out + i * n_embd,
-                            w->top_p[place[i]], n_embd);
+    for (size_t i = 0; i < p->n * k; i++) {
+        w->ex_weight[i] = w->top_p[w->order[i]];
+        w->order[i] /= k;
+    }
+    /* As many experts at a time as have room for their rows: one has n at most. */
+    for (some_experts s = { p, &y->moe, 0, 0 }; s.first < c->n_expert; s.first = s.last) {
+        for (s.last = s.first + 1;
+             s.last < c->n_expert && w->start[s.last + 1] - w->start[s.first] <= m->max_rows;)
+            s.last++;
+        add_experts(&s);
     }
 }

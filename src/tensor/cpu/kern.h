@@ -67,10 +67,11 @@ typedef struct wd_kern {
      * NMSE against the reference <= 1e-10. */
     wd_mm_fn dot_f32, dot_f16, dot_bf16;
     wd_mm_fn dot_bf16_bf16; /* may take denormals as zero; x as dot_pack left it */
-    /* n rows of f32 x rounded to bf16, in the layout that dot_bf16_bf16 of the same table reads. to [n][stride],
-     * stride a multiple of 32 and >= n_in. Rows are laid out in groups of 16 from the first; a product may begin
-     * at any group. */
-    void (*dot_pack)(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, size_t n, size_t n_in);
+    /* n rows of f32 x rounded to bf16, in the layout that dot_bf16_bf16 of the same table reads: rows row[i] of x, or the
+     * first n where row is NULL. to [n][stride], stride a multiple of 32 and >= n_in. Rows are laid out in groups of 16
+     * from the first; a product may begin at any group. */
+    void (*dot_pack)(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, const uint32_t *row,
+                     size_t n, size_t n_in);
     /* y[i][o] (+)= sum over k of x[i][k] w[k][o]. */
     wd_mm_fn mul_f32, mul_f16, mul_bf16;
     wd_mm_fn mul_bf16_bf16; /* may take denormals as zero */

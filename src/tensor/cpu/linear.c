@@ -10,7 +10,9 @@
  * W8 and W4 weights meet activations in groups of 8 bits, quantised once for all panels; EXACT widens them as it does
  * FP8.
  *
- * Maps of the same rows that want them prepared in the same way are one loop over the outputs of all. */
+ * Maps of as many inputs that want their rows prepared in the same way are one loop over the outputs of all, and rows that
+ * several of them share are prepared once. Rows that are listed are fetched while they are prepared; where they would be
+ * used as they are, preparing is copying. */
 #include <assert.h>
 #include <string.h>
 
@@ -18,69 +20,85 @@
 #include "tensor/cpu/cpu.h"
 #include "tensor/quant.h"
 
+/* What becomes of the rows of x before they are multiplied. */
+typedef enum preparation { AS_THEY_ARE, GATHERED, ROUNDED, PACKED, QUANTISED } preparation;
+
+enum { TOGETHER = 32, GRAIN = 16 }; /* maps in one loop at most; outputs that only one worker has */
+
 typedef struct linear_job {
     wd_cpu *c;
     const wd_linear_args *a;
-    const void *x; /* f32, or bf16 when rounded */
-    size_t x_stride, x_bytes;
+    const void *x; /* [n][x_stride] f32, or bf16 when rounded, or quantised */
+    size_t x_stride;
     size_t row0, n; /* the rows of this pass */
+    size_t at;      /* prepared, they begin at this row of c->x */
     size_t n_out, n_in;
+    size_t end;      /* where its outputs end in the loop; they begin at a multiple of GRAIN */
+    bool shares;     /* the prepared rows of the job before it */
     bool rounded;    /* x is bf16 */
+    bool widened;    /* W8 or W4 as f32 */
     wd_mm_fn kern;   /* NULL: one of the next, or FP8 */
     wd_mmq_fn quant; /* x is quantised, */
     wd_qgroup *xg;   /* with these scales, n_in / group for each row */
-    bool widened;    /* W8 or W4 as f32 */
 } linear_job;
 
-/* What becomes of the rows of x before they are multiplied. */
-typedef enum preparation { AS_THEY_ARE, ROUNDED, PACKED, QUANTISED } preparation;
-
-enum { TOGETHER = 4, GRAIN = 16 }; /* maps in one loop at most; outputs that only one worker has */
-
 typedef struct together {
-    linear_job job[TOGETHER]; /* x and its rows are the same in all */
-    size_t end[TOGETHER];     /* where a map's outputs end in the loop; they begin at multiples of GRAIN */
-    size_t n_job, work;
+    linear_job job[TOGETHER]; /* n_in and the preparation are the same in all */
+    size_t n_job;
+    preparation prep;
+    size_t stride, align, most; /* of prepared rows: elements; a map's begin at a multiple; at a time */
+    size_t n_row; /* of all, one behind the other: more than `most` only if all maps share them */
 } together;
 
-static void quantise_part(void *arg, unsigned worker, unsigned n_worker)
+static const float *source(const linear_job *j, size_t i)
 {
-    const linear_job *j = arg;
-    const size_t group = j->a->lin->w.group;
-    const float *x = j->a->x + j->row0 * j->a->x_stride;
-    size_t first, last;
-    wd_pool_share(j->n, 1, worker, n_worker, &first, &last);
-    for (size_t i = first; i < last; i++)
-        j->c->k.quantise((int8_t *)j->c->x + i * j->n_in, j->xg + i * (j->n_in / group),
-                         x + i * j->a->x_stride, j->n_in, group);
+    return j->a->x + (j->a->row ? j->a->row[j->row0 + i] : j->row0 + i) * j->a->x_stride;
 }
 
-/* Rounds the rows of this pass: as dot_bf16_bf16 wants them, or plain rows for mul_bf16_bf16. */
-static void round_part(void *arg, unsigned worker, unsigned n_worker)
+/* Rows [i, i + n) of this pass to where they are read from. */
+static void prepare(const together *t, const linear_job *j, size_t i, size_t n)
 {
-    const linear_job *j = arg;
-    const float *x = j->a->x + j->row0 * j->a->x_stride;
-    wd_bf16 *to = j->c->x;
-    size_t first, last;
-    wd_pool_share(j->n, 16, worker, n_worker, &first, &last);
-    if (first == last)
-        return;
-    if (!j->a->lin->in_out) {
-        j->c->k.dot_pack(to + first * j->x_stride, j->x_stride, x + first * j->a->x_stride, j->a->x_stride,
-                         last - first, j->n_in);
+    const wd_linear_args *a = j->a;
+    const wd_kern *k = &j->c->k;
+    const size_t to = (j->at + i) * t->stride, group = a->lin->w.group;
+    if (t->prep == PACKED) { /* the first rows of groups of 16 */
+        const float *x = a->row ? a->x : a->x + (j->row0 + i) * a->x_stride;
+        k->dot_pack(j->c->x + to, t->stride, x, a->x_stride, a->row ? a->row + j->row0 + i : NULL, n,
+                    j->n_in);
         return;
     }
-    for (size_t i = first; i < last; i++)
-        j->c->k.f32_to_bf16(to + i * j->x_stride, x + i * j->a->x_stride, j->n_in);
+    for (size_t r = 0; r < n; r++) {
+        const float *x = source(j, i + r);
+        if (t->prep == QUANTISED)
+            k->quantise((int8_t *)j->c->x + to + r * t->stride, j->xg + (i + r) * (j->n_in / group), x,
+                        j->n_in, group);
+        else if (t->prep == ROUNDED)
+            k->f32_to_bf16(j->c->x + to + r * t->stride, x, j->n_in);
+        else
+            memcpy((float *)(void *)j->c->x + to + r * t->stride, x, j->n_in * sizeof *x);
+    }
 }
 
-static preparation preparation_of(const wd_cpu *c, const wd_linear *lin)
+static void prepare_part(void *arg, unsigned worker, unsigned n_worker)
 {
-    if (wd_quant_is(lin->w.dtype))
-        return c->exact ? AS_THEY_ARE : QUANTISED;
+    const together *t = arg;
+    size_t first, last;
+    wd_pool_share(WD_MIN(t->n_row, t->most), t->align, worker, n_worker, &first, &last);
+    for (const linear_job *j = t->job; j < t->job + t->n_job; j++) {
+        const size_t from = WD_MAX(first, j->at), to = WD_MIN(last, j->at + j->n);
+        if (!j->shares && from < to)
+            prepare(t, j, from - j->at, to - from);
+    }
+}
+
+static preparation preparation_of(const wd_cpu *c, const wd_linear_args *a)
+{
+    const wd_linear *lin = a->lin;
+    if (wd_quant_is(lin->w.dtype) && !c->exact)
+        return QUANTISED;
     if (c->bf16_x && (lin->w.dtype == WD_DTYPE_BF16 || lin->w.dtype == WD_DTYPE_F8_E4M3))
         return lin->in_out ? ROUNDED : PACKED;
-    return AS_THEY_ARE;
+    return a->row ? GATHERED : AS_THEY_ARE;
 }
 
 static wd_mm_fn kernel_for(const wd_cpu *c, const wd_linear *lin)
@@ -100,9 +118,14 @@ static wd_mm_fn kernel_for(const wd_cpu *c, const wd_linear *lin)
     }
 }
 
+static size_t x_bytes(const linear_job *j)
+{
+    return j->rounded ? sizeof(wd_bf16) : sizeof(float);
+}
+
 static const uint8_t *x_at(const linear_job *j, size_t row)
 {
-    return (const uint8_t *)j->x + row * j->x_stride * j->x_bytes;
+    return (const uint8_t *)j->x + row * j->x_stride * x_bytes(j);
 }
 
 static void activate(const wd_kern *k, wd_act act, float *y, size_t n)
@@ -210,7 +233,7 @@ static void f8_rows(const linear_job *j, wd_cpu_scratch *s, size_t row, size_t n
         f8_expand(j, s, out, n_out, k0, n_k);
         f8_kernel(j)(&(wd_mm){ .y = s->part,
                                .y_stride = WD_CPU_OUTS,
-                               .x = x_at(j, row) + (packed ? 0 : k0 * j->x_bytes),
+                               .x = x_at(j, row) + (packed ? 0 : k0 * x_bytes(j)),
                                .x_stride = j->x_stride,
                                .k0 = packed ? k0 : 0,
                                .w = s->w,
@@ -297,95 +320,123 @@ static void linear_piece(const linear_job *j, wd_cpu_scratch *s, size_t first, s
 static void together_piece(void *arg, unsigned worker, size_t first, size_t last)
 {
     const together *t = arg;
-    for (size_t i = 0, begin = 0; i < t->n_job && begin < last; begin = t->end[i++]) {
-        const linear_job *j = &t->job[i];
-        if (first < t->end[i])
+    size_t begin = 0;
+    for (const linear_job *j = t->job; j < t->job + t->n_job && begin < last; begin = j++->end) {
+        if (first < j->end)
             linear_piece(j, &j->c->scratch[worker], WD_MAX(first, begin) - begin,
-                         WD_MIN(WD_MIN(last, t->end[i]) - begin, j->n_out));
+                         WD_MIN(WD_MIN(last, j->end) - begin, j->n_out));
     }
 }
 
-/* Rows row0 .. of at most `pass` at a time, prepared by `prepare` (NULL: nothing to do) and then multiplied. */
-static void run_passes(together *t, size_t pass, wd_pool_fn prepare)
+/* Where the rows of this pass lie, prepared or not. */
+static void place(const together *t, linear_job *j, size_t row0)
 {
-    linear_job *j = &t->job[0];
-    wd_cpu *c = j->c;
-    assert(pass > 0);
-    for (size_t row0 = 0; row0 < j->a->n; row0 += pass) {
-        const size_t n = WD_MIN(j->a->n - row0, pass);
-        for (size_t i = 0; i < t->n_job; i++) {
-            t->job[i].row0 = row0;
-            t->job[i].n = n;
-            t->job[i].x = prepare ? (const void *)c->x : (const void *)(j->a->x + row0 * j->a->x_stride);
+    const size_t n_group = t->prep == QUANTISED ? j->n_in / j->a->lin->w.group : 0;
+    uint8_t *base = (uint8_t *)j->c->x;
+    j->row0 = row0;
+    j->n = WD_MIN(j->a->n - row0, t->most);
+    j->x_stride = t->stride;
+    if (t->prep == AS_THEY_ARE) {
+        j->x_stride = j->a->x_stride;
+        j->x = source(j, 0);
+    } else if (t->prep == QUANTISED) {
+        j->x = base + j->at * t->stride;
+        j->xg = (wd_qgroup *)(void *)(base + t->most * t->stride) +
+                j->at * n_group; /* most is a multiple of 16 */
+    } else {
+        j->x = base + j->at * t->stride * x_bytes(j);
+    }
+}
+
+static void run(together *t)
+{
+    wd_cpu *c = t->job[0].c;
+    assert(t->most > 0);
+    for (size_t row0 = 0; row0 < t->n_row; row0 += t->most) {
+        size_t work = 0;
+        for (linear_job *j = t->job; j < t->job + t->n_job; j++) {
+            place(t, j, row0);
+            work += j->n_out * j->n_in * WD_MIN(j->n, (size_t)8);
         }
-        if (prepare)
-            wd_cpu__run(c, n * j->n_in / 8, prepare, j);
-        wd_cpu__deal(c, t->work * WD_MIN(n, (size_t)8), t->end[t->n_job - 1], GRAIN, WD_CPU_OUTS,
-                     together_piece, t);
+        if (t->prep != AS_THEY_ARE)
+            wd_cpu__run(c, WD_MIN(t->n_row, t->most) * t->job[0].n_in / 8, prepare_part, t);
+        wd_cpu__deal(c, work, t->job[t->n_job - 1].end, GRAIN, WD_CPU_OUTS, together_piece, t);
     }
-}
-
-/* Quantised activations: the values of all rows at the start of c->x, their scales behind. */
-static void run_quantised(together *t)
-{
-    const wd_kern *k = &t->job[0].c->k;
-    const size_t n_in = t->job[0].n_in, n_group = n_in / t->job[0].a->lin->w.group;
-    const size_t pass = WD_CPU_X_BYTES / (n_in + n_group * sizeof(wd_qgroup)) / 16 * 16;
-    for (linear_job *j = t->job; j < t->job + t->n_job; j++) {
-        j->quant = j->a->lin->w.dtype == WD_DTYPE_W8 ? k->dot_w8 : k->dot_w4;
-        j->xg = (wd_qgroup *)(void *)((uint8_t *)j->c->x + pass * n_in); /* a multiple of 16 */
-    }
-    run_passes(t, pass, quantise_part);
-}
-
-static void run_rounded(together *t)
-{
-    const size_t x_stride = (t->job[0].n_in + 31) / 32 * 32 + WD_CPU_X_GAP;
-    for (linear_job *j = t->job; j < t->job + t->n_job; j++) {
-        j->rounded = true;
-        j->x_stride = x_stride;
-        j->x_bytes = sizeof(wd_bf16);
-    }
-    run_passes(t, WD_CPU_X_BYTES / sizeof(wd_bf16) / x_stride / 16 * 16, round_part);
 }
 
 static linear_job job_of(wd_cpu *c, const wd_linear_args *a)
 {
     const wd_tensor *w = &a->lin->w;
+    const preparation prep = preparation_of(c, a);
     assert(w->data && w->n_dim == 2);
     linear_job j = { .c = c, .a = a, .kern = kernel_for(c, a->lin) };
     j.n_out = w->dim[a->lin->in_out ? 1 : 0];
     j.n_in = w->dim[a->lin->in_out ? 0 : 1];
-    j.x_stride = a->x_stride;
-    j.x_bytes = sizeof(float);
-    j.widened = wd_quant_is(w->dtype); /* unless x is quantised: then nobody asks */
+    j.rounded = prep == ROUNDED || prep == PACKED;
+    j.widened = wd_quant_is(w->dtype) && prep != QUANTISED;
+    if (prep == QUANTISED)
+        j.quant = w->dtype == WD_DTYPE_W8 ? c->k.dot_w8 : c->k.dot_w4;
     assert(a->x_stride >= j.n_in && a->y_stride >= j.n_out);
     assert(!a->lin->b.data || wd_tensor_count(&a->lin->b) == j.n_out);
     return j;
 }
 
+/* A loop with one map in it, to which others may come. */
+static void begin(together *t, const linear_job *j)
+{
+    const size_t n_in = j->n_in;
+    *t = (together){ .prep = preparation_of(j->c, j->a), .align = 1, .most = SIZE_MAX };
+    switch (t->prep) {
+    case AS_THEY_ARE:
+        break;
+    case GATHERED:
+        t->stride = n_in + WD_CPU_X_GAP;
+        t->most = WD_CPU_X_BYTES / sizeof(float) / t->stride;
+        break;
+    case ROUNDED:
+    case PACKED:
+        t->stride = (n_in + 31) / 32 * 32 + WD_CPU_X_GAP;
+        t->align = 16;
+        t->most = WD_CPU_X_BYTES / sizeof(wd_bf16) / t->stride / 16 * 16;
+        break;
+    case QUANTISED: /* the values of all rows, their scales behind */
+        t->stride = n_in;
+        t->most = WD_CPU_X_BYTES / (n_in + n_in / j->a->lin->w.group * sizeof(wd_qgroup)) / 16 * 16;
+        break;
+    }
+}
+
+static bool same_rows(const wd_linear_args *a, const wd_linear_args *b)
+{
+    return a->x == b->x && a->x_stride == b->x_stride && a->n == b->n && !a->row == !b->row &&
+           (a->row == b->row || memcmp(a->row, b->row, a->n * sizeof *a->row) == 0);
+}
+
+/* false: it has to wait for another loop. */
+static bool join(together *t, linear_job j)
+{
+    const linear_job *before = t->n_job ? &t->job[t->n_job - 1] : NULL;
+    if (before && (t->n_job == TOGETHER || preparation_of(j.c, j.a) != t->prep || j.n_in != before->n_in ||
+                   j.a->lin->w.group != before->a->lin->w.group))
+        return false;
+    j.shares = before && same_rows(j.a, before->a);
+    j.at = j.shares ? before->at : (t->n_row + t->align - 1) / t->align * t->align;
+    if (before && !j.shares && (j.at > t->most || j.a->n > t->most - j.at))
+        return false;
+    j.end = (before ? before->end : 0) + (j.n_out + GRAIN - 1) / GRAIN * GRAIN;
+    t->n_row = j.at + j.a->n;
+    t->job[t->n_job++] = j;
+    return true;
+}
+
 void wd_cpu__linear(void *self, const wd_linear_args *a, size_t n_a)
 {
-    wd_cpu *c = self;
     for (size_t i = 0; i < n_a;) {
-        const wd_tensor *w = &a[i].lin->w;
-        const preparation prep = preparation_of(c, a[i].lin);
-        together t = { 0 };
-        do {
-            assert(a[i].x == a->x && a[i].n == a->n && a[i].x_stride == a->x_stride);
-            t.job[t.n_job] = job_of(c, &a[i++]);
-            const linear_job *j = &t.job[t.n_job];
-            assert(j->n_in == t.job[0].n_in);
-            t.work += j->n_out * j->n_in;
-            t.end[t.n_job] = (t.n_job ? t.end[t.n_job - 1] : 0) + (j->n_out + GRAIN - 1) / GRAIN * GRAIN;
-            t.n_job++;
-        } while (i < n_a && t.n_job < TOGETHER && preparation_of(c, a[i].lin) == prep &&
-                 a[i].lin->w.group == w->group);
-        if (prep == QUANTISED)
-            run_quantised(&t);
-        else if (prep == AS_THEY_ARE)
-            run_passes(&t, SIZE_MAX, NULL);
-        else
-            run_rounded(&t);
+        together t;
+        linear_job j = job_of(self, &a[i]);
+        begin(&t, &j);
+        while (join(&t, j) && ++i < n_a)
+            j = job_of(self, &a[i]);
+        run(&t);
     }
 }

@@ -69,7 +69,7 @@ typedef struct rows_job {
     float *y;
     const float *x, *x2, *w, *b;
     const wd_tensor *table;
-    const uint32_t *ids;
+    const uint32_t *ids; /* of the table, or of the rows that add_rows adds to */
     size_t n, dim, stride, n_head;
     float value; /* eps, or the factor of add_scaled */
 } rows_job;
@@ -198,6 +198,24 @@ static void add_scaled(void *self, float *y, const float *x, float a, size_t cou
     wd_cpu__run(self, count, add_scaled_part, &j);
 }
 
+/* Columns are shared out, so that a row's sums are in order whoever has them. */
+static void add_rows_part(void *arg, unsigned worker, unsigned n_worker)
+{
+    const rows_job *j = arg;
+    size_t first, last;
+    wd_pool_share(j->dim, 64, worker, n_worker, &first, &last);
+    for (size_t i = 0; first < last && i < j->n; i++)
+        j->c->k.add_scaled(j->y + j->ids[i] * j->dim + first, j->x + i * j->dim + first, j->w[i],
+                           last - first);
+}
+
+static void add_rows(void *self, float *y, const uint32_t *to, const float *x, const float *a, size_t n,
+                     size_t dim)
+{
+    rows_job j = { .c = self, .y = y, .x = x, .w = a, .ids = to, .n = n, .dim = dim };
+    wd_cpu__run(self, n * dim, add_rows_part, &j);
+}
+
 /* ---- life
  * --------------------------------------------------------------------------------------------------- */
 
@@ -244,6 +262,7 @@ wd_status wd_cpu_ops_create(const wd_cpu_opts *o, wd_ops **out, wd_err *err)
                        .rope = rope,
                        .silu_mul = silu_mul,
                        .add_scaled = add_scaled,
+                       .add_rows = add_rows,
                        .kv_store = wd_cpu__kv_store,
                        .attn_paged = wd_cpu__attn_paged,
                        .attn_full = wd_cpu__attn_full,

@@ -160,7 +160,7 @@ static void dot_bf16_bf16(const wd_mm *m)
 }
 
 /* One group: 32 inputs of each row become 16 pairs, and pairs of the same inputs come together. */
-static void pack_group(wd_bf16 *to, const float *x, size_t x_stride, size_t n, size_t n_in)
+static void pack_group(wd_bf16 *to, const float *const *x, size_t n, size_t n_in)
 {
     const __mmask16 rows = first_lanes(n);
     for (size_t k = 0; k < n_in; k += STEP) {
@@ -169,7 +169,7 @@ static void pack_group(wd_bf16 *to, const float *x, size_t x_stride, size_t n, s
         const __mmask16 high = left > 16 ? first_lanes(WD_MIN(left - 16, (size_t)16)) : 0;
         __m512 v[GROUP];
         for (size_t r = 0; r < GROUP; r++) {
-            const float *p = x + WD_MIN(r, n - 1) * x_stride + k;
+            const float *p = x[WD_MIN(r, n - 1)] + k;
             const __m256i a = to_bf16(_mm512_maskz_loadu_ps(low, p));
             const __m256i b = to_bf16(_mm512_maskz_loadu_ps(high, high ? p + 16 : p));
             v[r] = _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
@@ -180,10 +180,16 @@ static void pack_group(wd_bf16 *to, const float *x, size_t x_stride, size_t n, s
     }
 }
 
-static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, size_t n, size_t n_in)
+static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, const uint32_t *row,
+                     size_t n, size_t n_in)
 {
-    for (size_t i = 0; i < n; i += GROUP)
-        pack_group(to + i * stride, x + i * x_stride, x_stride, WD_MIN(n - i, (size_t)GROUP), n_in);
+    const float *group[GROUP];
+    for (size_t i = 0; i < n; i += GROUP) {
+        const size_t n_row = WD_MIN(n - i, (size_t)GROUP);
+        for (size_t r = 0; r < n_row; r++)
+            group[r] = x + (row ? row[i + r] : i + r) * x_stride;
+        pack_group(to + i * stride, group, n_row, n_in);
+    }
 }
 
 void wd_kern_init_amx(wd_kern *k)

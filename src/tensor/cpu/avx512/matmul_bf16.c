@@ -12,15 +12,17 @@ static void mul_bf16_bf16(const wd_mm *m)
 }
 
 /* Rows stay rows. */
-static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, size_t n, size_t n_in)
+static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride, const uint32_t *row,
+                     size_t n, size_t n_in)
 {
-    for (size_t i = 0; i < n; i++, to += stride, x += x_stride) {
+    for (size_t i = 0; i < n; i++, to += stride) {
+        const float *from = x + (row ? row[i] : i) * x_stride;
         size_t k = 0;
         for (; k + 16 <= n_in; k += 16)
-            _mm256_storeu_si256((__m256i *)(void *)(to + k), to_bf16(_mm512_loadu_ps(x + k)));
+            _mm256_storeu_si256((__m256i *)(void *)(to + k), to_bf16(_mm512_loadu_ps(from + k)));
         const __mmask16 mask = first_lanes(n_in - k);
         if (mask)
-            _mm256_mask_storeu_epi16(to + k, mask, to_bf16(_mm512_maskz_loadu_ps(mask, x + k)));
+            _mm256_mask_storeu_epi16(to + k, mask, to_bf16(_mm512_maskz_loadu_ps(mask, from + k)));
     }
 }
 
