@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 SECONDS_EACH ?= 600
 
-.PHONY: all demo demo-model bench check install sanitize fuzz format clean packages
+.PHONY: all demo demo-model bench check install sanitize threads fuzz format clean packages
 
 all: packages $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -26,7 +26,7 @@ demo-model: all
 bench: all
 	@bench/run $(BUILD)/src/cli/ward
 
-# Everything: checkers, all tests, all tests again under ASan and UBSan (clang). Ends in "N passed, N failed".
+# Everything: checkers, all tests, all again under ASan and UBSan, those with threads under TSan (clang). Ends in "N passed, N failed".
 check: packages
 	@tools/check
 
@@ -36,6 +36,9 @@ install: all
 sanitize: packages
 	@tools/check --only sanitize
 
+threads: packages
+	@tools/check --only threads
+
 # Every fuzz target for SECONDS_EACH seconds, or one: make fuzz TARGET=dicom SECONDS_EACH=60
 fuzz: packages
 	@tools/fuzz $(SECONDS_EACH) $(TARGET)
@@ -44,4 +47,4 @@ format:
 	@tools/check-format --fix
 
 clean:
-	@rm -rf build build-asan build-fuzz
+	@rm -rf build build-asan build-tsan build-fuzz

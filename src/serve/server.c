@@ -66,7 +66,7 @@ static void add_headers(const wd_req *r, struct MHD_Response *resp)
     MHD_add_response_header(resp, "X-Request-Id", r->id);
     if (r->streaming)
         MHD_add_response_header(resp, "X-Accel-Buffering", "no");
-    if (r->failed && r->fault.retry_s) {
+    if (!r->streaming && r->failed && r->fault.retry_s) { /* a stream may be failing now */
         snprintf(retry, sizeof retry, "%u", r->fault.retry_s);
         MHD_add_response_header(resp, "Retry-After", retry);
     }
@@ -83,8 +83,9 @@ static void add_headers(const wd_req *r, struct MHD_Response *resp)
         MHD_add_response_header(resp, "Connection", "close");
 }
 
-/* Loop thread, without mu: what is answered does not change any more, and libmicrohttpd has a lock of its own that it
- * holds when it calls read_stream. It gives its reference back when it is done with the answer. */
+/* Loop thread, without mu: what is answered does not change any more (out, fault and failed of a stream do), and
+ * libmicrohttpd has a lock of its own that it holds when it calls read_stream. It gives its reference back when it is
+ * done with the answer. */
 static enum MHD_Result send_answer(wd_req *r)
 {
     wd_serve__ref(r);
