@@ -11,13 +11,13 @@
 #include <stdint.h>
 
 typedef struct test_host {
-    /* set before start */
-    void (*answer)(void *self,
-                   int fd); /* on the host's thread, for each connection; fd is its own to close */
+    /* Set before start. answer: on the host's thread, for each connection; fd is its own to close. port 0: the system
+     * chooses, and it stands here then; another is one that was left just now. receive_bytes: of the system's buffer for
+     * each connection; 0: its own choice. */
+    void (*answer)(void *self, int fd);
     void *self;
-    uint16_t
-        port; /* 0: the system chooses, and it stands here then; another one may have been left just now */
-    int receive_bytes; /* of the system's buffer for each connection; 0: its own choice */
+    uint16_t port;
+    int receive_bytes;
     /* while it runs */
     atomic_bool stop; /* answers that wait look at it */
     atomic_uint n_accepted;
