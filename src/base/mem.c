@@ -1,6 +1,7 @@
 /* Memory: the one caller of malloc. */
 #include "base/mem.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,22 +12,20 @@
 #define HUGE_PAGE ((size_t)2 << 20) /* x86-64's */
 
 /* Failure injection, tests only: countdown to the failing point (0: off) and points passed. */
-static uint64_t inject_left, inject_seen;
+static _Atomic uint64_t inject_left, inject_seen;
 
 uint64_t wd_inject_failure(uint64_t nth)
 {
-    const uint64_t seen = inject_seen;
-    inject_seen = 0;
-    inject_left = nth;
-    return seen;
+    atomic_store(&inject_left, nth);
+    return atomic_exchange(&inject_seen, 0);
 }
 
 bool wd_inject_here(void)
 {
-    if (WD_LIKELY(inject_left == 0))
+    if (WD_LIKELY(atomic_load_explicit(&inject_left, memory_order_relaxed) == 0))
         return false;
-    inject_seen++;
-    return --inject_left == 0;
+    atomic_fetch_add(&inject_seen, 1);
+    return atomic_fetch_sub(&inject_left, 1) == 1;
 }
 
 bool wd_mul_size(size_t a, size_t b, size_t *out)

@@ -9,25 +9,45 @@ uint32_t wd_patch_row_len(const wd_pixel_format *f)
     return 3 * f->temporal_patch_size * f->patch_size * f->patch_size;
 }
 
-wd_status wd_visual_init(wd_visual *v, const wd_pixel_format *f, uint32_t n_frame, uint32_t width,
-                         uint32_t height, wd_err *err)
+static wd_status plan(wd_visual *v, const wd_pixel_format *f, uint32_t n_frame, uint32_t width,
+                      uint32_t height, wd_err *err)
 {
     const uint32_t factor = f->patch_size * f->merge_size;
-    size_t n = 0;
-
     if (!n_frame || !width || !height || width % factor || height % factor)
         return WD_FAIL(err, WD_E_INVALID, "%u frames of %u x %u pixels: sides must be multiples of %u",
                        n_frame, width, height, factor);
-    uint8_t *rgb = NULL;
-    if (wd_mul_size((size_t)width * 3, height, &n) && wd_mul_size(n, n_frame, &n))
-        rgb = wd_calloc(n, 1);
-    if (!rgb)
-        return WD_FAIL(err, WD_E_NOMEM, "%u frames of %u x %u pixels: no memory", n_frame, width, height);
-    *v = (wd_visual){ .rgb = rgb, .n_frame = n_frame, .width = width, .height = height, .format = *f };
+    *v = (wd_visual){ .n_frame = n_frame, .width = width, .height = height, .format = *f };
     v->grid[0] = n_frame / f->temporal_patch_size + (n_frame % f->temporal_patch_size != 0);
     v->grid[1] = height / f->patch_size;
     v->grid[2] = width / f->patch_size;
     return WD_OK;
+}
+
+static wd_status take_room(wd_visual *v, wd_err *err)
+{
+    size_t n = 0;
+    if (wd_mul_size((size_t)v->width * 3, v->height, &n) && wd_mul_size(n, v->n_frame, &n))
+        v->rgb = wd_calloc(n, 1);
+    if (!v->rgb)
+        return WD_FAIL(err, WD_E_NOMEM, "%u frames of %u x %u pixels: no memory", v->n_frame, v->width,
+                       v->height);
+    return WD_OK;
+}
+
+wd_status wd_visual_init(wd_visual *v, const wd_pixel_format *f, uint32_t n_frame, uint32_t width,
+                         uint32_t height, wd_err *err)
+{
+    wd_visual made;
+    WD_TRY(plan(&made, f, n_frame, width, height, err));
+    WD_TRY(take_room(&made, err));
+    *v = made;
+    return WD_OK;
+}
+
+void wd_visual_drop(wd_visual *v)
+{
+    wd_free(v->rgb);
+    v->rgb = NULL;
 }
 
 void wd_visual_free(wd_visual *v)
@@ -36,20 +56,31 @@ void wd_visual_free(wd_visual *v)
     *v = (wd_visual){ 0 };
 }
 
-wd_status wd_visual_of_image(const wd_vision_processor *p, const wd_pixel_budget *budget, const wd_image *im,
-                             wd_visual *out, wd_err *err)
+wd_status wd_visual_plan_image(const wd_vision_processor *p, const wd_pixel_budget *budget,
+                               const wd_image *im, wd_visual *out, wd_err *err)
 {
     const wd_pixel_format *f = &p->image;
     wd_size size;
     WD_TRY(wd_smart_resize_image((wd_size){ im->height, im->width }, f->patch_size * f->merge_size,
                                  budget ? *budget : p->image_budget, &size, err));
-    wd_visual v = { 0 };
-    WD_TRY(wd_visual_init(&v, f, 1, size.width, size.height, err));
-    wd_status st = wd_resize_rgb(im->rgb, im->width, im->height, v.rgb, size.width, size.height, err);
-    if (st) {
-        wd_visual_free(&v);
-        return st;
-    }
+    return plan(out, f, 1, size.width, size.height, err);
+}
+
+wd_status wd_visual_take_image(wd_visual *v, const wd_image *im, wd_err *err)
+{
+    WD_TRY(take_room(v, err));
+    const wd_status st = wd_resize_rgb(im->rgb, im->width, im->height, v->rgb, v->width, v->height, err);
+    if (st)
+        wd_visual_drop(v);
+    return st;
+}
+
+wd_status wd_visual_of_image(const wd_vision_processor *p, const wd_pixel_budget *budget, const wd_image *im,
+                             wd_visual *out, wd_err *err)
+{
+    wd_visual v;
+    WD_TRY(wd_visual_plan_image(p, budget, im, &v, err));
+    WD_TRY(wd_visual_take_image(&v, im, err));
     *out = v;
     return WD_OK;
 }

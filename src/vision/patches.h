@@ -34,6 +34,13 @@ void wd_visual_free(wd_visual *v); /* accepts {0}, becomes {0} */
 WD_MUST_CHECK wd_status wd_visual_of_image(const wd_vision_processor *p, const wd_pixel_budget *budget,
                                            const wd_image *im, wd_visual *out, wd_err *err);
 
+/* The same in two steps, for who wants the shapes of many before the pixels of any: all but rgb, which stays NULL; then the
+ * pixels of one that has none. */
+WD_MUST_CHECK wd_status wd_visual_plan_image(const wd_vision_processor *p, const wd_pixel_budget *budget,
+                                             const wd_image *im, wd_visual *out, wd_err *err);
+WD_MUST_CHECK wd_status wd_visual_take_image(wd_visual *v, const wd_image *im, wd_err *err);
+void wd_visual_drop(wd_visual *v); /* its pixels; the shape stays */
+
 size_t wd_visual_rows(const wd_visual *v);       /* t * h * w */
 size_t wd_visual_group_rows(const wd_visual *v); /* h * w: rows of one temporal group */
 size_t wd_visual_tokens(const wd_visual *v);     /* rows / merge_size^2 */

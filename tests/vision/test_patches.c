@@ -23,6 +23,17 @@ static void check_image(const wd_vision_processor *p, const json_t *c)
         assert_int_equal(v.rgb[k], json_integer_value(json_array_get(json_object_get(c, "first"), k)));
     golden_check(v.rgb, (size_t)v.width * v.height * 3, golden_str(c, "resized"), what);
 
+    wd_visual steps; /* shape first, then pixels, which may go and come again */
+    assert_ok(wd_visual_plan_image(p, plain ? NULL : &embed, &im, &steps, &err));
+    assert_null(steps.rgb);
+    assert_memory_equal(steps.grid, v.grid, sizeof v.grid);
+    for (int round = 0; round < 2; round++) {
+        assert_ok(wd_visual_take_image(&steps, &im, &err));
+        assert_memory_equal(steps.rgb, v.rgb, (size_t)v.width * v.height * 3);
+        wd_visual_drop(&steps);
+        assert_null(steps.rgb);
+    }
+
     const size_t n = wd_visual_rows(&v);
     float *rows = WD_ALLOC_N(float, n *len);
     assert_non_null(rows);

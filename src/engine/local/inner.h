@@ -16,10 +16,13 @@ typedef struct wd_local wd_local;
 
 /* ---- prompts (prepare.c) ---- */
 
-/* One image or video of a prompt, ready for the tower. */
+/* One image or video of a prompt. A video's frames are ready for the tower; an image's pixels are made shortly before they
+ * are wanted there, and go afterwards. */
 typedef struct wd_local_visual {
     wd_visual v;
-    wd_digest digest; /* of the resized pixels and their shape: tells equal media apart from equal tokens */
+    const wd_image *image; /* the caller's; NULL: a video */
+    wd_digest
+        digest; /* of the image, or the resized frames, and the grid: tells equal media apart from equal tokens */
     const double *group_s; /* of a video: [v.grid[0]] */
 } wd_local_visual;
 
@@ -36,7 +39,8 @@ typedef struct wd_local_prompt {
     bool opens_thinking;
 } wd_local_prompt;
 
-/* Resizes media, encodes the text, computes positions. budget NULL: the processor's. */
+/* Resizes the first images and all videos, encodes the text, computes positions. Images are borrowed as long as the prompt
+ * lives. budget NULL: the processor's. */
 WD_MUST_CHECK wd_status wd_local__prepare(wd_local *e, wd_arena *a, const wd_chat_text *text,
                                           const wd_media *image, const wd_pixel_budget *budget,
                                           bool end_anchor, const wd_watch *watch, wd_local_prompt *out,
@@ -45,6 +49,9 @@ WD_MUST_CHECK wd_status wd_local__prepare(wd_local *e, wd_arena *a, const wd_cha
 /* The same of tokens that are there already, without media. */
 WD_MUST_CHECK wd_status wd_local__prepare_ids(wd_local *e, wd_arena *a, const uint32_t *id, size_t n,
                                               wd_local_prompt *out, wd_err *err);
+
+/* Image i's pixels, if they are not there. One thread at a time for each image. */
+WD_MUST_CHECK wd_status wd_local__resize(const wd_local_prompt *p, uint32_t i, wd_err *err);
 
 /* ---- what is cached ---- */
 
@@ -149,7 +156,7 @@ struct wd_local {
     wd_rerank *rerank;             /* NULL: no reranker */
     _Atomic(wd_lexicon *) lexicon; /* made on first use, by anybody */
     size_t page_len, page_bytes, max_pages, capacity; /* capacity: tokens of one sequence at most */
-    uint32_t max_seqs, max_out;
+    uint32_t max_seqs, max_out, look_tokens;
 
     pthread_mutex_t mu;
     pthread_cond_t turned; /* a turn is over, or rests; nobody is due any more */

@@ -10,6 +10,7 @@
 #define IMAGE_BYTES ((size_t)256 << 20)
 #define MAX_SEQS 32
 #define MAX_WAITING 256
+#define LOOK_TOKENS 1024
 #define STEP_MS 150
 
 static void destroy(void *self)
@@ -111,6 +112,7 @@ static wd_status open_step(wd_local *e, wd_err *err)
     const wd_text_config *t = &e->cfg->text;
     const size_t rows = wd_model_max_rows(e->o.model);
     e->max_seqs = WD_MIN(e->o.max_seqs ? e->o.max_seqs : MAX_SEQS, (uint32_t)rows);
+    e->look_tokens = e->o.look_tokens ? e->o.look_tokens : LOOK_TOKENS;
     e->o.max_waiting = e->o.max_waiting ? e->o.max_waiting : MAX_WAITING;
     e->pace.most_s = (e->o.step_ms ? e->o.step_ms : STEP_MS) / 1e3;
     e->max_out = 2 * e->max_seqs + WD_LOCAL_LOOKUP_SEQS * WD_LOCAL_LOOKUP + WD_LOCAL_EVERY_ROWS;

@@ -41,8 +41,9 @@ typedef struct wd_local_opts {
     size_t kv_bytes; /* for keys and values, cached ones included; 0: no limit for those that calls need */
     size_t
         kv_auto_bytes; /* where kv_bytes is 0: what max_seqs whole contexts take, at most this; 0: no limit */
-    size_t prefix_bytes; /* of them cached; 0: 1 GiB, or the latest call if that is more */
-    size_t image_bytes;  /* for features of images; 0: 256 MiB */
+    size_t prefix_bytes;  /* of them cached; 0: 1 GiB, or the latest call if that is more */
+    size_t image_bytes;   /* for features of images; 0: 256 MiB */
+    uint32_t look_tokens; /* visual tokens in the tower at a time, one image at least; 0: 1024 */
 } wd_local_opts;
 
 WD_MUST_CHECK wd_status wd_local_create(const wd_local_opts *o, wd_engine **out, wd_err *err);

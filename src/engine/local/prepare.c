@@ -21,18 +21,60 @@ static void digest_visual(wd_local_visual *m)
         m->digest.b[0] ^= 1;
         return;
     }
+    const uint32_t size[2] = { m->image ? m->image->width : 0, m->image ? m->image->height : 0 };
     wd_digester_add(d, wd_span_of(m->v.grid, sizeof m->v.grid));
-    wd_digester_add(d, wd_span_of(m->v.rgb, (size_t)m->v.n_frame * m->v.width * m->v.height * 3));
+    wd_digester_add(d, wd_span_of(size, sizeof size));
+    if (m->image)
+        wd_digester_add(d, wd_span_of(m->image->rgb, (size_t)size[0] * size[1] * 3));
+    else
+        wd_digester_add(d, wd_span_of(m->v.rgb, (size_t)m->v.n_frame * m->v.width * m->v.height * 3));
     wd_digester_end(d, &m->digest);
 }
 
-static wd_status prepare_image(wd_local *e, wd_arena *a, const wd_image *im, const wd_pixel_budget *budget,
-                               wd_local_visual *out, wd_err *err)
+static wd_status of_image(uint32_t i, uint32_t n, wd_status st, const wd_err *why, wd_err *err)
 {
-    WD_TRY(wd_visual_of_image(&e->o.processor, budget, im, &out->v, err));
+    return st ? WD_FAIL(err, st, "image %u of %u: %s", i + 1, n, why->text) : WD_OK;
+}
+
+wd_status wd_local__resize(const wd_local_prompt *p, uint32_t i, wd_err *err)
+{
+    wd_local_visual *m = &p->image[i];
+    wd_err why = { 0 };
+    if (m->v.rgb)
+        return WD_OK;
+    return of_image(i, p->n_image, wd_visual_take_image(&m->v, m->image, &why), &why, err);
+}
+
+/* Shape and digest: what the prompt is made of. */
+static wd_status plan_image(wd_local *e, wd_arena *a, const wd_image *im, const wd_pixel_budget *budget,
+                            wd_local_visual *out, wd_err *err)
+{
+    WD_TRY(wd_visual_plan_image(&e->o.processor, budget, im, &out->v, err));
     if (wd_arena_defer(a, free_visual, &out->v))
-        return WD_FAIL(err, WD_E_NOMEM, "image: no memory");
+        return WD_FAIL(err, WD_E_NOMEM, "no memory");
+    out->image = im;
     digest_visual(out);
+    return WD_OK;
+}
+
+/* All are planned. The first turn's are resized too, on the caller's thread, beside whatever is in the tower now; the
+ * others while those before them are in it (see.c). */
+static wd_status prepare_images(wd_local *e, wd_arena *a, const wd_media *m, const wd_pixel_budget *budget,
+                                const wd_watch *watch, wd_local_prompt *p, wd_err *err)
+{
+    size_t n_token = 0;
+    for (uint32_t i = 0; i < m->n_image; i++) {
+        wd_err why = { 0 };
+        if (cancelled(watch))
+            return WD_FAIL(err, WD_E_CANCELLED, "cancelled while images were prepared");
+        WD_TRY(
+            of_image(i, m->n_image, plan_image(e, a, &m->image[i], budget, &p->image[i], &why), &why, err));
+        n_token += wd_visual_tokens(&p->image[i].v);
+        if (i == 0 || n_token <= e->look_tokens)
+            WD_TRY(wd_local__resize(p, i, err));
+        if (watch->progress)
+            watch->progress(watch->self, WD_STAGE_PREPROCESS, i + 1, m->n_image);
+    }
     return WD_OK;
 }
 
@@ -95,13 +137,7 @@ static wd_status prepare_media(wd_local *e, wd_arena *a, const wd_media *m, cons
         return WD_FAIL(err, WD_E_NOMEM, "media: no memory");
     p->n_image = m->n_image;
     p->n_video = m->n_video;
-    for (uint32_t i = 0; i < m->n_image; i++) {
-        if (cancelled(watch))
-            return WD_FAIL(err, WD_E_CANCELLED, "cancelled while images were prepared");
-        WD_TRY(prepare_image(e, a, &m->image[i], budget, &p->image[i], err));
-        if (watch->progress)
-            watch->progress(watch->self, WD_STAGE_PREPROCESS, i + 1, m->n_image);
-    }
+    WD_TRY(prepare_images(e, a, m, budget, watch, p, err));
     for (uint32_t i = 0; i < m->n_video; i++)
         WD_TRY(prepare_video(e, a, &m->video[i], watch, &p->video[i], err));
     return WD_OK;

@@ -1,11 +1,16 @@
-/* The tower's turns, and the image cache: features by tenant and by what the pixels are. */
+/* The tower's turns, and the image cache: features by tenant and by what the pixels are.
+ *
+ * A turn is as many images as make look_tokens, one at least; the tower's own batches are no larger. While they are in it, a
+ * thread resizes those of the next turn, and their pixels go when they have been seen: of a long series two turns' pixels are
+ * there. The thread ends before the turn does, so that nobody else has to know of it. It is one more than the cores, for the
+ * few ms that it takes; who multiplies beside it takes over what the held-up thread has left (base/pool.h). */
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/local/inner.h"
-
-#define CROWD_TOKENS 1024 /* visual tokens of one turn while others wait; one image at least */
 
 static const wd_local_visual *visual_of(const wd_local_prompt *p, const wd_prompt_place *place)
 {
@@ -191,18 +196,111 @@ static bool held_twice(const wd_local_job *j, const uint32_t *place, size_t n, u
     return false;
 }
 
+/* Appends what may go into one turn to the n places that are chosen already. */
+static size_t choose(const wd_local *e, const wd_local_job *j, uint32_t *place, size_t n, size_t *n_token)
+{
+    const wd_prompt *p = &j->prompt->text;
+    const size_t before = n;
+    *n_token = 0;
+    for (uint32_t i = 0; i < p->n_place; i++) {
+        const size_t more = p->place[i].n;
+        if (j->seen[i] || p->place[i].first + more <= j->n_done ||
+            (n > before && *n_token + more > e->look_tokens) || held_twice(j, place, n, i))
+            continue;
+        place[n++] = i;
+        *n_token += more;
+    }
+    return n - before;
+}
+
+static size_t tokens_to_see(const wd_local_job *j)
+{
+    const wd_prompt *p = &j->prompt->text;
+    size_t n = 0;
+    for (uint32_t i = 0; i < p->n_place; i++)
+        n += j->seen[i] || p->place[i].first + p->place[i].n <= j->n_done ? 0 : p->place[i].n;
+    return n;
+}
+
+/* Images of the next turn. */
+typedef struct next_images {
+    const wd_local_prompt *p;
+    const uint32_t *place; /* [n] */
+    size_t n;
+    const atomic_bool *cancel;
+    wd_status st;
+    wd_err err;
+} next_images;
+
+static void resize_images(next_images *x)
+{
+    for (size_t i = 0; i < x->n && !x->st; i++) {
+        const wd_prompt_place *place = &x->p->text.place[x->place[i]];
+        if (x->cancel && atomic_load_explicit(x->cancel, memory_order_relaxed))
+            x->st = WD_FAIL(&x->err, WD_E_CANCELLED, "cancelled while images were prepared");
+        else if (!place->video)
+            x->st = wd_local__resize(x->p, place->index, &x->err);
+    }
+}
+
+static void *resize_ahead(void *arg)
+{
+    resize_images(arg);
+    return NULL;
+}
+
+/* false: no thread, or nothing to do; then the next turn does it. Signals are left to those who know what to do with them. */
+static bool begin_ahead(next_images *x, pthread_t *thread)
+{
+    sigset_t all, before;
+    if (x->n == 0)
+        return false;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool begun = pthread_create(thread, NULL, resize_ahead, x) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return begun;
+}
+
+/* The turn itself, without mu: s's images through the tower, and the next ones beside it. s's own are there, unless the turn
+ * before had no thread, or the job gave up its room and looks again. */
+static wd_status look(sight *s, const wd_see *in, next_images *next, wd_features *out, wd_err *err)
+{
+    pthread_t thread;
+    next_images now = { .p = s->p, .place = s->place, .n = s->n, .cancel = s->watch->cancel };
+    resize_images(&now);
+    if (now.st) {
+        *err = now.err;
+        return now.st;
+    }
+    const bool ahead = begin_ahead(next, &thread);
+    wd_share_begin_turn(s->e->o.share);
+    const wd_status st = wd_model_see(s->e->o.model, in, out, err);
+    wd_share_end_turn(s->e->o.share);
+    if (ahead)
+        pthread_join(thread, NULL);
+    for (size_t i = 0; i < s->n; i++) {
+        const wd_prompt_place *place = &s->p->text.place[s->place[i]];
+        if (!place->video)
+            wd_visual_drop(&s->p->image[place->index].v);
+    }
+    return st;
+}
+
 void wd_local__see(wd_local *e, wd_local_job *j, const wd_local_job *self)
 {
     const wd_prompt *p = &j->prompt->text;
-    const bool alone = e->n_job == 1;
     bool gone = false;
     sight s = { .p = j->prompt,
                 .watch = j->watch,
                 .tells = j == self && j->watch->progress,
                 .may_step = j == self,
                 .done = j->n_saw,
+                .total = j->n_saw + tokens_to_see(j),
                 .e = e,
                 .stepped_at = wd_clock_s() };
+    next_images next = { .p = j->prompt, .cancel = j->watch->cancel };
+    size_t later;
     wd_features all = { 0 };
     wd_err err = { 0 };
     const double start = wd_clock_s();
@@ -212,19 +310,14 @@ void wd_local__see(wd_local *e, wd_local_job *j, const wd_local_job *self)
         st = WD_FAIL(&err, WD_E_NOMEM, "images: no memory");
         goto out;
     }
-    for (uint32_t i = 0; i < p->n_place; i++) {
-        if (j->seen[i] || p->place[i].first + p->place[i].n <= j->n_done)
-            continue;
-        s.total += p->place[i].n;
-        if ((!alone && s.n && s.n_token + p->place[i].n > CROWD_TOKENS) || held_twice(j, place, s.n, i))
-            continue;
-        const wd_visual *v = &visual_of(j->prompt, &p->place[i])->v;
-        memcpy(grid[s.n], (uint32_t[]){ 1, v->grid[1], v->grid[2] }, sizeof *grid); /* one temporal group */
-        place[s.n++] = i;
-        s.n_token += p->place[i].n;
-    }
     s.place = place;
-    s.total += s.done;
+    s.n = choose(e, j, place, 0, &s.n_token);
+    for (size_t i = 0; i < s.n; i++) {
+        const wd_visual *v = &visual_of(j->prompt, &p->place[place[i]])->v;
+        memcpy(grid[i], (uint32_t[]){ 1, v->grid[1], v->grid[2] }, sizeof *grid); /* one temporal group */
+    }
+    next.place = place + s.n;
+    next.n = choose(e, j, place, s.n, &later);
     j->n_see = s.total;
     const wd_see in = { .fill = fill_rows,
                         .fill_self = &s,
@@ -235,15 +328,17 @@ void wd_local__see(wd_local *e, wd_local_job *j, const wd_local_job *self)
                         .progress_self = &s };
     e->looked_at = j;
     pthread_mutex_unlock(&e->mu);
-    wd_share_begin_turn(e->o.share);
-    st = wd_model_see(e->o.model, &in, &all, &err);
-    wd_share_end_turn(e->o.share);
+    st = look(&s, &in, &next, &all, &err);
     pthread_mutex_lock(&e->mu);
     e->looked_at = NULL;
     gone = j->state == WD_LOCAL_ENDED; /* a step between had no memory for it */
     for (size_t i = 0, at = 0; !st && !gone && i < s.n; at += p->place[place[i++]].n)
         st = keep(e, j, place[i], &all, at, p->place[place[i]].n, &err);
     j->n_saw += s.n_token;
+    if (!st && next.st) {
+        st = next.st;
+        err = next.err;
+    }
     shrink(e, e->image_max);
 out:
     j->vision_s += wd_clock_s() - start;
