@@ -7,7 +7,13 @@
 
 #include <math.h>
 
-enum { STRIPE = 16, ROWS = 4, STEP = 32 };
+enum {
+    STRIPE = 16,
+    ROWS = 4,
+    STEP = 32,    /* inputs written out: in a loop GCC copies every sum; every group is a multiple */
+    AHEAD = 6144, /* bytes of weights that are fetched ahead, */
+    SCALES_AHEAD = 16 * STRIPE, /* and scales and zeros of 16 groups */
+};
 
 static WD_ALWAYS_INLINE __m256i load(const void *p)
 {
@@ -22,12 +28,16 @@ static WD_ALWAYS_INLINE __m256i four(const int8_t *p)
     return _mm256_set1_epi32(v);
 }
 
-/* 16 inputs of two halves of a stripe against R rows: sums of one group onto s. */
-static WD_ALWAYS_INLINE void group_w8(const wd_mmq *m, const int R, const int8_t *x, const uint8_t *w,
-                                      __m256i s[][2])
+/* STEP inputs of the two halves of a stripe against R rows: sums onto s. ahead: also fetch as much further on. */
+static WD_ALWAYS_INLINE void step_w8(const wd_mmq *m, const int R, bool ahead, const int8_t *x,
+                                     const uint8_t *w, __m256i s[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1), high = _mm256_set1_epi8((char)0x80);
-    for (size_t k = 0; k < m->group; k += 4, w += 4 * STRIPE) {
+    WD_UNROLL
+    for (size_t k = 0; k < STEP; k += 4, w += 4 * STRIPE) {
+        if (ahead)
+            WD_PREFETCH_L2((uintptr_t)w + AHEAD);
+        WD_BARRIER(); /* lines in their order: GCC moves loads about, and the hardware loses the stream */
         const __m256i w0 = _mm256_xor_si256(load(w), high), w1 = _mm256_xor_si256(load(w + 32), high);
         const __m256i a0 = _mm256_abs_epi8(w0), a1 = _mm256_abs_epi8(w1);
         WD_UNROLL
@@ -41,35 +51,36 @@ static WD_ALWAYS_INLINE void group_w8(const wd_mmq *m, const int R, const int8_t
     }
 }
 
-static WD_ALWAYS_INLINE void group_w4(const wd_mmq *m, const int R, const int8_t *x, const uint8_t *w,
-                                      __m256i s[][2])
+static WD_ALWAYS_INLINE void step_w4(const wd_mmq *m, const int R, bool ahead, const int8_t *x,
+                                     const uint8_t *w, __m256i s[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1), low = _mm256_set1_epi8(15);
-    for (size_t k0 = 0; k0 < m->group; k0 += STEP) {
-        __m256i t[ROWS][2];
-        WD_UNROLL
-        for (int r = 0; r < R; r++)
-            t[r][0] = t[r][1] = _mm256_setzero_si256();
-        for (size_t k = k0; k < k0 + STEP; k += 8, w += 4 * STRIPE) {
-            const __m256i w0 = load(w), w1 = load(w + 32);
-            const __m256i l0 = _mm256_and_si256(w0, low), l1 = _mm256_and_si256(w1, low);
-            const __m256i h0 = _mm256_and_si256(_mm256_srli_epi16(w0, 4), low);
-            const __m256i h1 = _mm256_and_si256(_mm256_srli_epi16(w1, 4), low);
-            WD_UNROLL
-            for (int r = 0; r < R; r++) {
-                const __m256i v = four(x + (size_t)r * m->n_in + k),
-                              u = four(x + (size_t)r * m->n_in + k + 4);
-                t[r][0] = _mm256_add_epi16(t[r][0], _mm256_maddubs_epi16(l0, v));
-                t[r][1] = _mm256_add_epi16(t[r][1], _mm256_maddubs_epi16(l1, v));
-                t[r][0] = _mm256_add_epi16(t[r][0], _mm256_maddubs_epi16(h0, u));
-                t[r][1] = _mm256_add_epi16(t[r][1], _mm256_maddubs_epi16(h1, u));
-            }
-        }
+    __m256i t[ROWS][2];
+    WD_UNROLL
+    for (int r = 0; r < R; r++)
+        t[r][0] = t[r][1] = _mm256_setzero_si256();
+    WD_UNROLL
+    for (size_t k = 0; k < STEP; k += 8, w += 4 * STRIPE) {
+        if (ahead)
+            WD_PREFETCH_L2((uintptr_t)w + AHEAD);
+        WD_BARRIER();
+        const __m256i w0 = load(w), w1 = load(w + 32);
+        const __m256i l0 = _mm256_and_si256(w0, low), l1 = _mm256_and_si256(w1, low);
+        const __m256i h0 = _mm256_and_si256(_mm256_srli_epi16(w0, 4), low);
+        const __m256i h1 = _mm256_and_si256(_mm256_srli_epi16(w1, 4), low);
         WD_UNROLL
         for (int r = 0; r < R; r++) {
-            s[r][0] = _mm256_add_epi32(s[r][0], _mm256_madd_epi16(t[r][0], ones));
-            s[r][1] = _mm256_add_epi32(s[r][1], _mm256_madd_epi16(t[r][1], ones));
+            const __m256i v = four(x + (size_t)r * m->n_in + k), u = four(x + (size_t)r * m->n_in + k + 4);
+            t[r][0] = _mm256_add_epi16(t[r][0], _mm256_maddubs_epi16(l0, v));
+            t[r][1] = _mm256_add_epi16(t[r][1], _mm256_maddubs_epi16(l1, v));
+            t[r][0] = _mm256_add_epi16(t[r][0], _mm256_maddubs_epi16(h0, u));
+            t[r][1] = _mm256_add_epi16(t[r][1], _mm256_maddubs_epi16(h1, u));
         }
+    }
+    WD_UNROLL
+    for (int r = 0; r < R; r++) {
+        s[r][0] = _mm256_add_epi32(s[r][0], _mm256_madd_epi16(t[r][0], ones));
+        s[r][1] = _mm256_add_epi32(s[r][1], _mm256_madd_epi16(t[r][1], ones));
     }
 }
 
@@ -86,15 +97,15 @@ static WD_ALWAYS_INLINE __m256 half_offsets(const uint8_t *zero, __m256 scale)
     return _mm256_mul_ps(scale, _mm256_mul_ps(z, _mm256_set1_ps(-1.0f / 16)));
 }
 
-/* Rows [i, i + R) x the stripe from output o. */
-static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const int R, size_t i, size_t o)
+/* Rows [i, i + R) x the stripe from output o. ahead: also fetch what comes next, in the order in which it lies. */
+static WD_TILE void tile(const wd_mmq *m, const bool four_bits, const int R, size_t i, size_t o, bool ahead)
 {
     const size_t n_group = m->n_in / m->group, stripe = o / STRIPE,
                  width = WD_MIN(m->n_out - o, (size_t)STRIPE);
-    const size_t w_group = m->group * STRIPE / (four_bits ? 2 : 1);
+    const size_t w_step = STEP * STRIPE / (four_bits ? 2 : 1);
     const int8_t *x = m->x + i * m->n_in;
     const wd_qgroup *xg = m->xg + i * n_group;
-    const uint8_t *w = m->w + stripe * n_group * w_group;
+    const uint8_t *w = m->w + stripe * (m->n_in / STEP) * w_step;
     const uint8_t *scale = (const uint8_t *)m->scale + stripe * n_group * STRIPE * sizeof(wd_f16);
     const uint8_t *zero = four_bits ? m->zero + stripe * n_group * STRIPE : NULL;
     __m256 acc[ROWS][2];
@@ -106,10 +117,17 @@ static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const i
         WD_UNROLL
         for (int r = 0; r < R; r++)
             s[r][0] = s[r][1] = _mm256_setzero_si256();
-        if (four_bits)
-            group_w4(m, R, x, w, s);
-        else
-            group_w8(m, R, x, w, s);
+        for (size_t k = 0; k < m->group; k += STEP, x += STEP, w += w_step) {
+            if (four_bits)
+                step_w4(m, R, ahead, x, w, s);
+            else
+                step_w8(m, R, ahead, x, w, s);
+        }
+        if (ahead) {
+            WD_PREFETCH_L2((uintptr_t)scale + SCALES_AHEAD * sizeof(wd_f16));
+            if (four_bits)
+                WD_PREFETCH_L2((uintptr_t)zero + SCALES_AHEAD);
+        }
         WD_UNROLL
         for (int v = 0; v < 2; v++) {
             const __m256 ws = half_scales(scale + 16 * v);
@@ -123,9 +141,7 @@ static WD_ALWAYS_INLINE void tile(const wd_mmq *m, const bool four_bits, const i
                     acc[r][v] = _mm256_fmadd_ps(offset, _mm256_set1_ps(q->sum), acc[r][v]);
             }
         }
-        x += m->group;
         xg++;
-        w += w_group;
         scale += STRIPE * sizeof(wd_f16);
         if (four_bits)
             zero += STRIPE;
@@ -143,11 +159,11 @@ static WD_ALWAYS_INLINE void panel(const wd_mmq *m, const bool four_bits)
     for (size_t o = 0; o < m->n_out; o += STRIPE) {
         size_t i = 0;
         for (; i + ROWS <= m->n; i += ROWS)
-            tile(m, four_bits, ROWS, i, o);
+            tile(m, four_bits, ROWS, i, o, i == 0);
         for (; i + 2 <= m->n; i += 2)
-            tile(m, four_bits, 2, i, o);
+            tile(m, four_bits, 2, i, o, i == 0);
         if (i < m->n)
-            tile(m, four_bits, 1, i, o);
+            tile(m, four_bits, 1, i, o, i == 0);
     }
 }
 

@@ -5,7 +5,8 @@
  * are written out: in a loop of one, GCC copies every sum twice a step, 24 moves beside 12 products.
  *
  * Few rows wait for memory: they take one stripe at a time, because two are two streams, which are read more slowly than
- * one, and fetch ahead to the second-level cache, whose places for lines under way are more than the first level's. */
+ * one. W8 has so little to do with each line that the hardware fetches ahead by itself; W4 is fetched ahead to the
+ * second-level cache, whose places for lines under way are more than the first level's. */
 #include "tensor/cpu/avx512/vec.h"
 
 enum {
@@ -13,9 +14,10 @@ enum {
     ROWS = 6,
     STRIPES = 2,
     FEW = 4,                    /* rows that wait for memory */
-    AHEAD = 2048,               /* bytes of weights, */
+    AHEAD = 6144,               /* bytes of weights in W4, */
     SCALES_AHEAD = 16 * STRIPE, /* and scales and zeros of 16 groups */
     BLOCK = 32,                 /* inputs written out; every group is a multiple */
+    PAGE = 4096,
 };
 
 static WD_ALWAYS_INLINE __m512i four(const int8_t *p)
@@ -34,8 +36,10 @@ static WD_ALWAYS_INLINE void block_w8(const wd_mmq *m, const int R, const int S,
         __m512i wv[STRIPES];
         WD_UNROLL
         for (int c = 0; c < S; c++) {
-            if (ahead)
+            if (ahead && S > 1)
                 WD_PREFETCH_L2(next + (size_t)c * 4 * STRIPE);
+            if (S == 1)
+                WD_BARRIER(); /* lines in their order: GCC takes the last one early, and the hardware loses the stream */
             wv[c] = _mm512_loadu_si512(w + (size_t)c * w_stripe);
         }
         WD_UNROLL
@@ -59,6 +63,8 @@ static WD_ALWAYS_INLINE void block_w4(const wd_mmq *m, const int R, const int S,
         for (int c = 0; c < S; c++) {
             if (ahead)
                 WD_PREFETCH_L2(next + (size_t)c * 4 * STRIPE);
+            if (S == 1)
+                WD_BARRIER();
             const __m512i both = _mm512_loadu_si512(w + (size_t)c * w_stripe);
             low[c] = _mm512_and_si512(both, mask);
             high[c] = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
@@ -126,6 +132,8 @@ static WD_TILE void tile(const wd_mmq *m, const bool four_bits, const int R, con
                 s[r][c] = four_bits ? _mm512_setzero_si512()
                                     : _mm512_set1_epi32(xg[(size_t)r * n_group].shift);
         }
+        if (ahead && S == 1 && !four_bits && (uintptr_t)w % PAGE < w_group)
+            fetch_next_page((uintptr_t)w);
         group_sums(m, four_bits, R, S, ahead, x, w, w_stripe, next, s);
         WD_UNROLL
         for (int c = 0; c < S; c++) {

@@ -156,10 +156,25 @@ static WD_ALWAYS_INLINE void dot_rows(const wd_mm *m, const int type, const int 
         dot_pass(m, type, 1, O, i, o, k0, n_k, p, n_pass);
 }
 
+/* One row of one chunk waits for memory: a row of w after another is one stream of misses. */
+static WD_ALWAYS_INLINE void dot_one_row(const wd_mm *m, const int type)
+{
+    const size_t w_row = m->w_stride * w_size(type);
+    for (size_t o = 0; o < m->n_out; o++) {
+        fetch_next_page((uintptr_t)m->w + o * w_row + CHUNK_BYTES / 2);
+        dot_tile(m, type, 1, 1, 1, 0, o, 0, m->n_in, 1);
+    }
+}
+
 static WD_ALWAYS_INLINE void dot_panel(const wd_mm *m, const int type)
 {
     const size_t chunk = CHUNK_BYTES / w_size(type);
     size_t o = 0;
+    /* With more of x beside w in the first-level cache this is slower, and so it is for short rows. */
+    if (m->n == 1 && m->n_in <= chunk && m->n_in > chunk / 2) {
+        dot_one_row(m, type);
+        return;
+    }
     for (; o + 4 <= m->n_out; o += 4) {
         for (size_t k0 = 0; k0 < m->n_in; k0 += chunk)
             dot_rows(m, type, 4, o, k0, WD_MIN(chunk, m->n_in - k0));

@@ -125,6 +125,16 @@ static WD_ALWAYS_INLINE void transpose16(__m512 *v)
     }
 }
 
+/* The first lines of the page after the one of p. Hardware follows one stream of misses further than software can fetch,
+ * but is slow to begin a page of 4 KiB: docs/performance.md, "Few rows". */
+static WD_ALWAYS_INLINE void fetch_next_page(uintptr_t p)
+{
+    const uintptr_t page = (p | 4095) + 1;
+    WD_UNROLL
+    for (size_t b = 0; b < 512; b += 64)
+        WD_PREFETCH_L2(page + b);
+}
+
 /* The parts that wd_kern_init_avx512 puts together. */
 void wd_kern__avx512_matmul(wd_kern *k);
 void wd_kern__avx512_convert(wd_kern *k);
