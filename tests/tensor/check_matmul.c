@@ -111,7 +111,7 @@ static void check_product(wd_check *c, const product *p)
         size_t n, n_out, n_in;
     } sizes[] = { { 1, 1, 1 },   { 1, 16, 32 },  { 2, 3, 7 },     { 3, 20, 33 },   { 5, 5, 15 },
                   { 7, 9, 72 },  { 13, 31, 65 }, { 48, 64, 128 }, { 1, 67, 2080 }, { 11, 8, 4101 },
-                  { 6, 80, 20 }, { 4, 4, 1024 }, { 27, 37, 70 } };
+                  { 6, 80, 20 }, { 4, 4, 1024 }, { 27, 37, 70 },  { 29, 11, 4133 } };
 
     for (size_t s = 0; s < WD_COUNT(sizes); s++) {
         const size_t n = sizes[s].n, n_out = sizes[s].n_out, n_in = sizes[s].n_in;
@@ -160,8 +160,8 @@ static void bench_product(wd_check *c, const product *p)
 {
     static const struct {
         size_t n, n_out, n_in;
-    } sizes[] = { { 1, 64, 2048 },  { 8, 64, 2048 }, { 48, 64, 2048 },
-                  { 48, 64, 6144 }, { 64, 64, 128 }, { 64, 128, 64 } };
+    } sizes[] = { { 1, 64, 2048 },   { 8, 64, 2048 },   { 48, 64, 2048 }, { 48, 64, 6144 },
+                  { 96, 256, 2048 }, { 96, 256, 6144 }, { 64, 64, 128 },  { 64, 128, 64 } };
 
     for (size_t s = 0; c->bench && s < WD_COUNT(sizes); s++) {
         const size_t n = sizes[s].n, n_out = sizes[s].n_out, n_in = sizes[s].n_in;

@@ -208,7 +208,8 @@ static void linear_level(wd_ops *ops, wd_ops *two, bool fast)
     static const wd_dtype dtypes[] = { WD_DTYPE_F32, WD_DTYPE_F16, WD_DTYPE_BF16, WD_DTYPE_F8_E4M3 };
     static const struct {
         size_t n, n_out, n_in;
-    } sizes[] = { { 1, 1, 1 }, { 3, 130, 257 }, { 50, 67, 64 }, { 5, 200, 300 }, { 2, 48, 4200 } };
+    } sizes[] = { { 1, 1, 1 },     { 3, 130, 257 }, { 50, 67, 64 },
+                  { 5, 200, 300 }, { 2, 48, 4200 }, { 99, 261, 33 } };
     wd_rand r;
     wd_rand_init(&r, 11);
     for (size_t c = 0; c < WD_COUNT(dtypes) * WD_COUNT(sizes) * 2; c++) {
@@ -222,12 +223,12 @@ static void linear_level(wd_ops *ops, wd_ops *two, bool fast)
         float *x = random_floats(&r, n * (n_in + 3), 1 / sqrt((double)n_in));
         float *residual = random_floats(&r, n * (n_out + s), 1);
         const wd_linear_args a = { .x = x,
-                                   .residual = c % 2 ? residual : NULL,
+                                   .residual = (c + c / 4) % 2 ? residual : NULL,
                                    .n = n,
                                    .x_stride = n_in + 3,
                                    .y_stride = n_out + s,
                                    .lin = &lin,
-                                   .act = (wd_act)(c % 4) };
+                                   .act = (wd_act)((c + c / 4) % 4) };
         check_linear(ops, two, a, n_out, n_in, fast && dtype != WD_DTYPE_F32);
         wd_free(x);
         wd_free(residual);

@@ -11,6 +11,8 @@
 enum {
     WD_CPU_ROWS = 48,    /* rows of x; a multiple of the 16 of dot_pack's groups */
     WD_CPU_OUTS = 64,    /* outputs */
+    WD_CPU_MANY = 96,    /* rows of x, and */
+    WD_CPU_WIDE = 256,   /* outputs, of a kernel that goes through the inputs in its outer loop */
     WD_CPU_F8_K = 128,   /* inputs of FP8 weights widened at a time: a block of scales */
     WD_CPU_F8_OUTS = 16, /* outputs of FP8 weights widened at a time: in one row of blocks */
     WD_CPU_HEAD_MAX = WD_HEAD_DIM_MAX,
@@ -31,9 +33,9 @@ enum {
 #define WD_CPU_VEC_MAX WD_NORM_DIM_MAX
 
 typedef struct wd_cpu_scratch { /* one per worker */
-    float y[WD_CPU_ROWS * WD_CPU_OUTS];
+    float y[WD_CPU_MANY * WD_CPU_WIDE];
     float part[WD_CPU_ROWS * WD_CPU_OUTS]; /* FP8: one block of inputs */
-    float bias[WD_CPU_OUTS];
+    float bias[WD_CPU_WIDE];
     float w[WD_CPU_F8_OUTS * WD_CPU_F8_K];    /* FP8, widened */
     float q[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX]; /* attention, from here on */
     wd_bf16 q16[WD_CPU_Q_ROWS * WD_CPU_HEAD_MAX];

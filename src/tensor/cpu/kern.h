@@ -67,6 +67,7 @@ typedef struct wd_kern {
      * NMSE against the reference <= 1e-10. */
     wd_mm_fn dot_f32, dot_f16, dot_bf16;
     wd_mm_fn dot_bf16_bf16; /* may take denormals as zero; x as dot_pack left it */
+    bool dot_by_chunk;      /* it takes many rows and outputs a chunk of inputs at a time: let it see many */
     /* n rows of f32 x rounded to bf16, in the layout that dot_bf16_bf16 of the same table reads: rows row[i] of x, or the
      * first n where row is NULL. to [n][stride], stride a multiple of 32 and >= n_in. Rows are laid out in groups of 16
      * from the first; a product may begin at any group. */

@@ -2,6 +2,8 @@
  *
  * Outputs are dealt out to the workers in panels of at most WD_CPU_OUTS, whose weights stay in the second-level cache
  * while all rows pass by, WD_CPU_ROWS at a time. So weights are read from memory once, in their stored type and place.
+ * A kernel that takes many rows a chunk of inputs at a time has it the other way round: WD_CPU_MANY rows of x stay in the
+ * cache while WD_CPU_WIDE outputs pass by, whose weights come from memory once and then from the third level.
  * Bias, activation and residual are applied to a finished panel.
  *
  * FP8 weights are widened exactly, WD_CPU_F8_OUTS x WD_CPU_F8_K at a time; the sum over a block of inputs is
@@ -30,8 +32,9 @@ typedef struct linear_job {
     const wd_linear_args *a;
     const void *x; /* [n][x_stride] f32, or bf16 when rounded, or quantised */
     size_t x_stride;
-    size_t row0, n; /* the rows of this pass */
-    size_t at;      /* prepared, they begin at this row of c->x */
+    size_t row0, n;    /* the rows of this pass */
+    size_t rows, outs; /* of a panel at most; outs: floats from row to row in it */
+    size_t at;         /* prepared, they begin at this row of c->x */
     size_t n_out, n_in;
     size_t end;      /* where its outputs end in the loop; they begin at a multiple of GRAIN */
     bool shares;     /* the prepared rows of the job before it */
@@ -153,11 +156,15 @@ static void finish(const linear_job *j, wd_cpu_scratch *s, size_t row, size_t n,
     if (a->lin->b.data)
         wd_cpu__to_f32(j->c, s->bias, &a->lin->b, out, n_out);
     for (size_t i = 0; i < n; i++) {
-        float *panel = s->y + i * WD_CPU_OUTS;
+        float *panel = s->y + i * j->outs;
         const size_t at = (j->row0 + row + i) * a->y_stride + out;
         if (a->lin->b.data)
             k->add_scaled(panel, s->bias, 1, n_out);
         activate(k, a->act, panel, n_out);
+        if (a->residual && a->residual == a->y) { /* the same sum, without the copy */
+            k->add_scaled(a->y + at, panel, 1, n_out);
+            continue;
+        }
         if (a->residual)
             k->add_scaled(panel, a->residual + at, 1, n_out);
         memcpy(a->y + at, panel, n_out * sizeof *panel);
@@ -168,10 +175,10 @@ static void plain_panel(const linear_job *j, wd_cpu_scratch *s, size_t out, size
 {
     const wd_tensor *w = &j->a->lin->w;
     const size_t w_first = j->a->lin->in_out ? out : out * j->n_in;
-    for (size_t row = 0; row < j->n; row += WD_CPU_ROWS) {
-        const size_t n = WD_MIN(j->n - row, (size_t)WD_CPU_ROWS);
+    for (size_t row = 0; row < j->n; row += j->rows) {
+        const size_t n = WD_MIN(j->n - row, j->rows);
         j->kern(&(wd_mm){ .y = s->y,
-                          .y_stride = WD_CPU_OUTS,
+                          .y_stride = j->outs,
                           .x = x_at(j, row),
                           .x_stride = j->x_stride,
                           .w = (const uint8_t *)w->data + w_first * wd_dtype_bytes(w->dtype),
@@ -296,7 +303,7 @@ static void widened_rows(const linear_job *j, wd_cpu_scratch *s, size_t row, siz
 /* Outputs [first, last), first a multiple of GRAIN. */
 static void linear_piece(const linear_job *j, wd_cpu_scratch *s, size_t first, size_t last)
 {
-    const size_t panel = j->kern || j->quant ? WD_CPU_OUTS : WD_CPU_F8_OUTS;
+    const size_t panel = j->kern || j->quant ? j->outs : WD_CPU_F8_OUTS;
     for (size_t out = first; out < last; out += panel) {
         const size_t n_out = WD_MIN(last - out, panel);
         if (j->kern) {
@@ -328,6 +335,15 @@ static void together_piece(void *arg, unsigned worker, size_t first, size_t last
     }
 }
 
+/* Chooses the panels of a pass. */
+static void size_panel(linear_job *j)
+{
+    const wd_kern *k = &j->c->k;
+    const bool wide = k->dot_by_chunk && j->kern == k->dot_bf16_bf16 && j->n > WD_CPU_ROWS;
+    j->rows = wide ? WD_CPU_MANY : WD_CPU_ROWS;
+    j->outs = wide ? WD_CPU_WIDE : WD_CPU_OUTS;
+}
+
 /* Where the rows of this pass lie, prepared or not. */
 static void place(const together *t, linear_job *j, size_t row0)
 {
@@ -353,14 +369,16 @@ static void run(together *t)
     wd_cpu *c = t->job[0].c;
     assert(t->most > 0);
     for (size_t row0 = 0; row0 < t->n_row; row0 += t->most) {
-        size_t work = 0;
+        size_t work = 0, panel = 0;
         for (linear_job *j = t->job; j < t->job + t->n_job; j++) {
             place(t, j, row0);
+            size_panel(j);
+            panel = WD_MAX(panel, j->outs);
             work += j->n_out * j->n_in * WD_MIN(j->n, (size_t)8);
         }
         if (t->prep != AS_THEY_ARE)
             wd_cpu__run(c, WD_MIN(t->n_row, t->most) * t->job[0].n_in / 8, prepare_part, t);
-        wd_cpu__deal(c, work, t->job[t->n_job - 1].end, GRAIN, WD_CPU_OUTS, together_piece, t);
+        wd_cpu__deal(c, work, t->job[t->n_job - 1].end, GRAIN, panel, together_piece, t);
     }
 }
 

@@ -196,6 +196,7 @@ void wd_kern_init_amx(wd_kern *k)
 {
     wd_kern__amx_quant(k);
     k->dot_bf16_bf16 = dot_bf16_bf16;
+    k->dot_by_chunk = false;
     k->dot_pack = dot_pack;
     wd_kern__amx_attn(k);
 }

@@ -29,6 +29,7 @@ static void dot_pack(wd_bf16 *to, size_t stride, const float *x, size_t x_stride
 void wd_kern_init_avx512bf16(wd_kern *k)
 {
     k->dot_bf16_bf16 = dot_bf16_bf16;
+    k->dot_by_chunk = true;
     k->dot_pack = dot_pack;
     k->mul_bf16_bf16 = mul_bf16_bf16;
     wd_kern__avx512bf16_attn(k);

@@ -13,6 +13,7 @@
 
 /* Inputs per chunk: four rows of w stay in the first-level cache while all rows of x pass by. */
 #define CHUNK_BYTES 4096
+#define BY_CHUNK 24 /* so many rows: four passes at least */
 
 /* Bytes of an element of w and of x, and elements per step. */
 static WD_ALWAYS_INLINE size_t w_size(const int type)
@@ -85,19 +86,17 @@ static WD_ALWAYS_INLINE void dot_store(float *y, const __m512 *acc, const int O,
     _mm_storeu_ps(y, v);
 }
 
-/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k), the p-th pass over these. Each of the first PARTS
- * passes also fetches its part of the next O rows of w, to the second-level cache and in the order in which they lie: one
- * stream is read faster than four, and the first level has too few places for lines under way. */
+/* Rows [i, i + R) x outputs [o, o + O) over the inputs [k0, k0 + n_k). With each step an O / PARTS of what one step reads
+ * of w is fetched from `next` (0: nothing is), to the second-level cache and in the order in which it lies: one stream is
+ * read faster than four, and the first level has too few places for lines under way. */
 static WD_TILE void dot_tile(const wd_mm *m, const int type, const int R, const int O, const int PARTS,
-                             size_t i, size_t o, size_t k0, size_t n_k, size_t p)
+                             size_t i, size_t o, size_t k0, size_t n_k, uintptr_t next)
 {
     const size_t x_row = m->x_stride * x_size(type), w_row = m->w_stride * w_size(type), step = step_of(type);
     const uint8_t *x = (const uint8_t *)m->x + i * x_row + (m->k0 + k0) * x_size(type);
     const uint8_t *w = (const uint8_t *)m->w + o * w_row + k0 * w_size(type);
     const size_t fetch = (size_t)O * step * w_size(type) / (size_t)PARTS; /* bytes with each step */
-    const bool ahead = p < (size_t)PARTS;
-    uintptr_t next = (uintptr_t)m->w + (o + (size_t)O) * w_row + (size_t)O * k0 * w_size(type) +
-                     p * (n_k / step) * fetch;
+    const bool ahead = next != 0;
     __m512 acc[6][4];
     size_t k = 0;
     WD_UNROLL
@@ -124,36 +123,45 @@ static WD_TILE void dot_tile(const wd_mm *m, const int type, const int R, const 
         dot_store(m->y + (i + (size_t)r) * m->y_stride + o, acc[r], O, k0 == 0);
 }
 
+/* The p-th pass over the same weights; the first n_part of them each fetch their part of the weights that come next. */
 static WD_ALWAYS_INLINE void dot_pass(const wd_mm *m, const int type, const int R, const int O, size_t i,
-                                      size_t o, size_t k0, size_t n_k, size_t p, size_t n_pass)
+                                      size_t o, size_t k0, size_t n_k, size_t p, size_t n_part,
+                                      uintptr_t next, size_t part)
 {
-    if (O == 1 || n_pass == 1)
-        dot_tile(m, type, R, O, 1, i, o, k0, n_k, p);
-    else if (n_pass < 4)
-        dot_tile(m, type, R, O, 2, i, o, k0, n_k, p);
+    next = p < n_part ? next + p * part : 0;
+    if (O == 1 || n_part == 1)
+        dot_tile(m, type, R, O, 1, i, o, k0, n_k, next);
+    else if (n_part == 2)
+        dot_tile(m, type, R, O, 2, i, o, k0, n_k, next);
     else
-        dot_tile(m, type, R, O, 4, i, o, k0, n_k, p);
+        dot_tile(m, type, R, O, 4, i, o, k0, n_k, next);
 }
 
 /* All rows against outputs [o, o + O) over one chunk. What is fetched meanwhile is spread over the passes: reading and
- * multiplying then take the time of the longer one. */
+ * multiplying then take the time of the longer one. It is the next O rows of w, a piece of all of them for each chunk,
+ * or (by_chunk, with four passes or more) their part of this chunk, a row for each pass. */
 static WD_ALWAYS_INLINE void dot_rows(const wd_mm *m, const int type, const int O, size_t o, size_t k0,
-                                      size_t n_k)
+                                      size_t n_k, bool by_chunk)
 {
     const size_t rest = m->n % 6, n_pass = m->n / 6 + rest / 4 + rest % 4 / 2 + rest % 2;
+    const size_t n_part = O == 1 || n_pass == 1 ? 1 : n_pass < 4 ? 2 : 4, step = step_of(type);
+    const size_t w_row = m->w_stride * w_size(type);
+    const size_t part = by_chunk ? w_row : n_k / step * step * (size_t)O * w_size(type) / n_part;
+    const uintptr_t next = (uintptr_t)m->w + (o + (size_t)O) * w_row +
+                           (by_chunk ? k0 : (size_t)O * k0) * w_size(type);
     size_t i = 0, p = 0;
     for (; i + 6 <= m->n; i += 6)
-        dot_pass(m, type, 6, O, i, o, k0, n_k, p++, n_pass);
+        dot_pass(m, type, 6, O, i, o, k0, n_k, p++, n_part, next, part);
     if (i + 4 <= m->n) {
-        dot_pass(m, type, 4, O, i, o, k0, n_k, p++, n_pass);
+        dot_pass(m, type, 4, O, i, o, k0, n_k, p++, n_part, next, part);
         i += 4;
     }
     if (i + 2 <= m->n) {
-        dot_pass(m, type, 2, O, i, o, k0, n_k, p++, n_pass);
+        dot_pass(m, type, 2, O, i, o, k0, n_k, p++, n_part, next, part);
         i += 2;
     }
     if (i < m->n)
-        dot_pass(m, type, 1, O, i, o, k0, n_k, p, n_pass);
+        dot_pass(m, type, 1, O, i, o, k0, n_k, p, n_part, next, part);
 }
 
 /* One row of one chunk waits for memory: a row of w after another is one stream of misses. */
@@ -162,26 +170,30 @@ static WD_ALWAYS_INLINE void dot_one_row(const wd_mm *m, const int type)
     const size_t w_row = m->w_stride * w_size(type);
     for (size_t o = 0; o < m->n_out; o++) {
         fetch_next_page((uintptr_t)m->w + o * w_row + CHUNK_BYTES / 2);
-        dot_tile(m, type, 1, 1, 1, 0, o, 0, m->n_in, 1);
+        dot_tile(m, type, 1, 1, 1, 0, o, 0, m->n_in, 0);
     }
 }
 
+/* Few rows take w in the order in which it lies. Many take it chunk by chunk, so that theirs of a chunk stay in the
+ * second-level cache while all outputs pass by. */
 static WD_ALWAYS_INLINE void dot_panel(const wd_mm *m, const int type)
 {
-    const size_t chunk = CHUNK_BYTES / w_size(type);
-    size_t o = 0;
+    const size_t chunk = CHUNK_BYTES / w_size(type), n_chunk = (m->n_in + chunk - 1) / chunk;
+    const size_t n_four = m->n_out / 4;
+    const bool by_chunk = m->n >= BY_CHUNK;
     /* With more of x beside w in the first-level cache this is slower, and so it is for short rows. */
     if (m->n == 1 && m->n_in <= chunk && m->n_in > chunk / 2) {
         dot_one_row(m, type);
         return;
     }
-    for (; o + 4 <= m->n_out; o += 4) {
-        for (size_t k0 = 0; k0 < m->n_in; k0 += chunk)
-            dot_rows(m, type, 4, o, k0, WD_MIN(chunk, m->n_in - k0));
+    for (size_t t = 0; t < n_four * n_chunk; t++) {
+        const size_t o = 4 * (by_chunk ? t % n_four : t / n_chunk);
+        const size_t k0 = chunk * (by_chunk ? t / n_four : t % n_chunk);
+        dot_rows(m, type, 4, o, k0, WD_MIN(chunk, m->n_in - k0), by_chunk);
     }
-    for (; o < m->n_out; o++) {
+    for (size_t o = 4 * n_four; o < m->n_out; o++) {
         for (size_t k0 = 0; k0 < m->n_in; k0 += chunk)
-            dot_rows(m, type, 1, o, k0, WD_MIN(chunk, m->n_in - k0));
+            dot_rows(m, type, 1, o, k0, WD_MIN(chunk, m->n_in - k0), false);
     }
 }
 
