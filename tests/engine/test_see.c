@@ -47,6 +47,38 @@ static void assert_same_bits(const wd_generated *a, const wd_generated *b)
         assert_memory_equal(&a->logprob[i].logprob, &b->logprob[i].logprob, sizeof(float));
 }
 
+/* An engine that looks at one image a turn, a call with all pictures, and what it gave. max_tokens 0: as ask_all has it. */
+typedef struct one_by_one {
+    rig r;
+    ask q;
+    pictures p;
+    wd_generated want;
+} one_by_one;
+
+static wd_generated go_all(one_by_one *o, uint32_t max_tokens)
+{
+    ask_all(&o->q, o->p.v);
+    if (max_tokens)
+        o->q.rq.max_tokens = max_tokens;
+    return go(&o->r, &o->q);
+}
+
+static void begin(one_by_one *o, uint32_t max_tokens)
+{
+    take(&o->p);
+    open_with(&o->r, 1);
+    o->want = go_all(o, max_tokens);
+}
+
+/* The same call goes as it went before. */
+static void end(one_by_one *o, uint32_t max_tokens)
+{
+    const wd_generated after = go_all(o, max_tokens);
+    assert_same_bits(&o->want, &after);
+    give(&o->p);
+    rig_close(&o->r);
+}
+
 static void images_in_turns_give_the_bits_of_all_at_once(void **state)
 {
     (void)state;
@@ -102,41 +134,27 @@ static void the_same_image_twice_is_seen_once_in_turns_too(void **state)
 static void an_image_that_cannot_be_resized_is_named_and_leaves_nothing(void **state)
 {
     (void)state;
-    rig r;
-    ask q;
-    pictures p;
-    take(&p);
-    open_with(&r, 1);
-    ask_all(&q, p.v);
-    const wd_generated want = go(&r, &q);
+    one_by_one o;
+    begin(&o, 0);
     wd_image bad[N], thin;
     noise(&thin, 1, 400, 9);
-    memcpy(bad, p.v, sizeof bad);
+    memcpy(bad, o.p.v, sizeof bad);
     bad[2] = thin;
-    ask_all(&q, bad);
+    ask_all(&o.q, bad);
     wd_generated g;
-    assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_INVALID, "image 3 of 5");
-    assert_idle(&r);
-    ask_all(&q, p.v);
-    const wd_generated after = go(&r, &q);
-    assert_same_bits(&want, &after);
+    assert_fails(o.r.engine->generate(o.r.engine->self, o.r.arena, &o.q.rq, &g, &err), WD_E_INVALID,
+                 "image 3 of 5");
+    assert_idle(&o.r);
     wd_image_free(&thin);
-    give(&p);
-    rig_close(&r);
+    end(&o, 0);
 }
 
 /* Which allocation is the nth depends on two threads: the sweep is repeated until a later image was without memory. */
 static void no_memory_for_a_later_image_is_an_error_that_names_it(void **state)
 {
     (void)state;
-    rig r;
-    ask q;
-    pictures p;
-    take(&p);
-    open_with(&r, 1);
-    ask_all(&q, p.v);
-    q.rq.max_tokens = 1;
-    const wd_generated want = go(&r, &q);
+    one_by_one o;
+    begin(&o, 1);
     bool named = false;
     for (int sweep = 0; sweep < 20 && !named; sweep++) {
         for (uint64_t nth = 1;; nth++) {
@@ -144,26 +162,23 @@ static void no_memory_for_a_later_image_is_an_error_that_names_it(void **state)
             wd_err e = { 0 };
             unsigned i = 0;
             wd_inject_failure(nth);
-            const wd_status st = r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &e);
+            const wd_status st = o.r.engine->generate(o.r.engine->self, o.r.arena, &o.q.rq, &g, &e);
             const bool all = wd_inject_failure(0) < nth;
             if (st == WD_OK) {
-                assert_same_tokens(&want, &g);
+                assert_same_tokens(&o.want, &g);
                 wd_parsed_free(&g.reply);
             } else {
                 assert_int_equal(st, WD_E_NOMEM);
                 assert_true(e.text[0]);
                 named = named || (sscanf(e.text, "image %u of 5", &i) == 1 && i > 1);
             }
-            assert_idle(&r);
+            assert_idle(&o.r);
             if (all)
                 break;
         }
     }
     assert_true(named);
-    const wd_generated after = go(&r, &q);
-    assert_same_bits(&want, &after);
-    give(&p);
-    rig_close(&r);
+    end(&o, 1);
 }
 
 typedef struct stopper {
@@ -182,28 +197,20 @@ static void stop_at(void *self, wd_stage stage, uint64_t done, uint64_t total)
 static void a_call_is_cancelled_between_its_images_and_goes_well_again(void **state)
 {
     (void)state;
-    rig r;
-    ask q;
-    pictures p;
-    take(&p);
-    open_with(&r, 1);
-    ask_all(&q, p.v);
-    const wd_generated want = go(&r, &q);
-    for (uint64_t at = 0; at < want.n_visual; at += 5) {
+    one_by_one o;
+    begin(&o, 0);
+    for (uint64_t at = 0; at < o.want.n_visual; at += 5) {
         stopper s = { .at = at };
         wd_generated g;
-        const uint64_t seen = stats_of(&r).n_image;
-        ask_all(&q, p.v);
-        q.rq.watch = (wd_watch){ .cancel = &s.cancel, .progress = stop_at, .self = &s };
-        assert_fails(r.engine->generate(r.engine->self, r.arena, &q.rq, &g, &err), WD_E_CANCELLED, "cancel");
-        assert_idle(&r);
-        assert_true(stats_of(&r).n_image - seen < N);
+        const uint64_t seen = stats_of(&o.r).n_image;
+        ask_all(&o.q, o.p.v);
+        o.q.rq.watch = (wd_watch){ .cancel = &s.cancel, .progress = stop_at, .self = &s };
+        assert_fails(o.r.engine->generate(o.r.engine->self, o.r.arena, &o.q.rq, &g, &err), WD_E_CANCELLED,
+                     "cancel");
+        assert_idle(&o.r);
+        assert_true(stats_of(&o.r).n_image - seen < N);
     }
-    ask_all(&q, p.v);
-    const wd_generated after = go(&r, &q);
-    assert_same_bits(&want, &after);
-    give(&p);
-    rig_close(&r);
+    end(&o, 0);
 }
 
 /* Calls with one image each and calls with several take turns; each has the bits that it has alone. */

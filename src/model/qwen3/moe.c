@@ -73,17 +73,15 @@ typedef struct some_experts {
     uint32_t first, last;
 } some_experts;
 
-/* Expert e's part of a map: y and x begin with the first expert's rows. */
-static wd_linear_args part_of(const some_experts *s, uint32_t e, float *y, size_t y_stride, const float *x,
-                              size_t x_stride)
+/* Where expert e's rows begin among theirs, and how many they are. */
+static size_t rows_before(const some_experts *s, uint32_t e)
 {
-    const uint32_t *start = s->p->w->start;
-    const size_t at = start[e] - start[s->first];
-    return (wd_linear_args){ .y = y + at * y_stride,
-                             .x = x + at * x_stride,
-                             .n = start[e + 1] - start[e],
-                             .x_stride = x_stride,
-                             .y_stride = y_stride };
+    return s->p->w->start[e] - s->p->w->start[s->first];
+}
+
+static size_t rows_of(const some_experts *s, uint32_t e)
+{
+    return s->p->w->start[e + 1] - s->p->w->start[e];
 }
 
 /* ex_ff [n][2 * n_ff] = gates and values beside each other, of the rows that the order names */
@@ -95,10 +93,13 @@ static void gate_and_up(const some_experts *s)
     size_t n = 0;
     for (uint32_t e = s->first; e < s->last; e++) {
         const wd_expert *x = &s->moe->expert[e];
-        wd_linear_args a = part_of(s, e, w->ex_ff, 2 * n_ff, w->norm, m->cfg.text.n_embd);
-        a.x = w->norm;
-        a.row = w->order + w->start[e];
-        a.lin = s->moe->fused ? &x->gate_up : &x->mlp.gate.lin;
+        wd_linear_args a = { .y = w->ex_ff + rows_before(s, e) * 2 * n_ff,
+                             .x = w->norm,
+                             .row = w->order + w->start[e],
+                             .n = rows_of(s, e),
+                             .x_stride = m->cfg.text.n_embd,
+                             .y_stride = 2 * n_ff,
+                             .lin = s->moe->fused ? &x->gate_up : &x->mlp.gate.lin };
         if (a.n == 0)
             continue;
         w->ex_map[n++] = a;
@@ -111,7 +112,7 @@ static void gate_and_up(const some_experts *s)
     m->ops->linear(m->ops->self, w->ex_map, n);
     n = 0;
     for (uint32_t e = s->first; !s->moe->fused && e < s->last; e++) {
-        if (w->start[e + 1] == w->start[e])
+        if (rows_of(s, e) == 0)
             continue;
         wd_proj__add_adapters(m, &s->moe->expert[e].mlp.gate, &w->ex_map[n++]);
         wd_proj__add_adapters(m, &s->moe->expert[e].mlp.up, &w->ex_map[n++]);
@@ -123,17 +124,22 @@ static void down(const some_experts *s)
 {
     wd_model *m = s->p->m;
     wd_work *w = s->p->w;
+    const size_t n_embd = m->cfg.text.n_embd, n_ff = m->cfg.text.n_ff_expert;
     size_t n = 0;
     for (uint32_t e = s->first; e < s->last; e++) {
-        wd_linear_args a = part_of(s, e, w->ex_out, m->cfg.text.n_embd, w->ex_act, m->cfg.text.n_ff_expert);
-        a.lin = &s->moe->expert[e].mlp.down.lin;
-        if (a.n)
-            w->ex_map[n++] = a;
+        const size_t at = rows_before(s, e);
+        if (rows_of(s, e))
+            w->ex_map[n++] = (wd_linear_args){ .y = w->ex_out + at * n_embd,
+                                               .x = w->ex_act + at * n_ff,
+                                               .n = rows_of(s, e),
+                                               .x_stride = n_ff,
+                                               .y_stride = n_embd,
+                                               .lin = &s->moe->expert[e].mlp.down.lin };
     }
     m->ops->linear(m->ops->self, w->ex_map, n);
     n = 0;
     for (uint32_t e = s->first; e < s->last; e++)
-        if (w->start[e + 1] > w->start[e])
+        if (rows_of(s, e))
             wd_proj__add_adapters(m, &s->moe->expert[e].mlp.down, &w->ex_map[n++]);
 }
 
